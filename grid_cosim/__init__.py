@@ -1,0 +1,1 @@
+"""grid_cosim: household agents that share a feeder by agreeing on a price."""

@@ -1,0 +1,214 @@
+"""From a scenario to the objects that run: feeder, homes, agents, graph, meters.
+
+The same scenario and seed give the same homes, weather and arrivals to every controller.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from grid_cosim.controllers import Consensus, Controller, Independent, Policies, Uncontrolled, own_shares
+from grid_cosim.coordination import (
+    CommunicationGraph,
+    Copies,
+    CurveStep,
+    DualStep,
+    FreshMixing,
+    GradientStep,
+    LinkOutage,
+    NewtonStep,
+    TrackedMixing,
+    communication,
+    price_grid,
+    read_edge_list,
+)
+from grid_cosim.coordination.meters import Meters
+from grid_cosim.errors import ScenarioError
+from grid_cosim.feeder import Feeder, load_feeder
+from grid_cosim.fleet import Fleet, Ownership, draw_fleet, seeded
+from grid_cosim.neighbourhood import Neighbourhood
+from grid_cosim.policies.checkpoint import load_policy
+from grid_cosim.policies.recipe import population_class
+from grid_cosim.profiles import ANNUAL_KWH_MEAN, base_load_from_file, household_base_load, outdoor_temperature
+from grid_cosim.scenario import ControllerName, Coordination, DeviceSection, Scenario
+from grid_cosim.shipped import shipped
+
+_OUTLOOK_H = 24.0
+"""How far the weather forecast of the heat pumps reaches."""
+
+
+def scenario_feeder(scenario: Scenario) -> Feeder:
+    """The network of a scenario."""
+    return load_feeder(scenario.feeder.source, limit_share=scenario.feeder.limit_share)
+
+
+def scenario_fleet(scenario: Scenario, feeder: Feeder) -> Fleet:
+    """The homes of a scenario, and what happens to them."""
+    time = scenario.time
+    base_kw, base_kvar = _base_load(scenario, feeder)
+    outdoor_c = outdoor_temperature(
+        scenario.weather.source,
+        start=time.start,
+        n_steps=time.n_steps,
+        dt_h=time.dt_h,
+        lookahead_steps=round(_OUTLOOK_H / time.dt_h),
+    )
+    return draw_fleet(
+        base_kw=base_kw,
+        base_kvar=base_kvar,
+        ownership={kind: _ownership(kind, section, feeder) for kind, section in scenario.devices.items()},
+        outdoor_c=outdoor_c + scenario.weather.shift_k,
+        dt_h=time.dt_h,
+        start_hour=time.start_hour,
+        seed=scenario.seed,
+    )
+
+
+def assemble(
+    scenario: Scenario, feeder: Feeder, controller: ControllerName, *, fleet: Fleet | None = None
+) -> Neighbourhood:
+    """The neighbourhood of a scenario under one controller; `fleet` where it has been drawn before."""
+    fleet = scenario_fleet(scenario, feeder) if fleet is None else fleet
+    limits = feeder.limits
+    copies = Copies.of(limits.coupling, limits.level)
+    first_limit_kw = feeder.first_limit_kw()
+    return Neighbourhood(
+        household_names=feeder.home_names,
+        connection=feeder.home_connection,
+        connection_buses=feeder.connection_buses,
+        limit_names=limits.names,
+        fleet=fleet,
+        policies={} if controller == "uncontrolled" else scenario_policies(scenario, fleet),
+        copies=copies,
+        meters=Meters(first_limit_kw, limits.limit_percent),
+        controller=_controller(scenario, feeder, controller, copies, first_limit_kw),
+        energy_price_eur_per_kwh=scenario.tariff.energy_price_eur_per_kwh,
+    )
+
+
+def scenario_policies(scenario: Scenario, fleet: Fleet) -> Policies:
+    """The policies of a scenario by kind of device."""
+    return {
+        group.kind: load_policy(
+            policy_path(group.kind, scenario.devices[group.kind].policy),
+            kind=_policy_kind(group.kind),
+            feature_names=group.device.feature_names,
+        )
+        for group in fleet.groups
+    }
+
+
+def policy_path(kind: str, policy: str | None) -> Path:
+    """The checkpoint that a scenario's `policy` means: a shipped name, or a file."""
+    name = _policy_kind(kind) if policy is None else policy
+    return Path(name) if Path(name).suffix else shipped("policies") / f"{name}.safetensors"
+
+
+def _policy_kind(kind: str) -> str:
+    """What the policies of a device section are bound to; a class of one's own names it itself."""
+    return str(population_class(kind)().kind)
+
+
+def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+    time, homes = scenario.time, scenario.homes
+    if homes.base_load != "simbench":
+        return base_load_from_file(
+            homes.base_load, feeder.home_names, start=time.start, n_steps=time.n_steps, dt_h=time.dt_h
+        )
+    base_kw, base_kvar = household_base_load(
+        n_households=feeder.n_households,
+        start=time.start,
+        n_steps=time.n_steps,
+        dt_h=time.dt_h,
+        generator=np.random.default_rng(seeded(scenario.seed, "base load")),
+    )
+    scale = 1.0 if homes.mean_annual_kwh is None else homes.mean_annual_kwh / ANNUAL_KWH_MEAN
+    return scale * base_kw, scale * base_kvar
+
+
+def _ownership(kind: str, section: DeviceSection, feeder: Feeder) -> Ownership:
+    population = population_class(kind)(**section.population)
+    if section.share != "network":
+        return Ownership(population, section.share, section.power_factor)
+    if feeder.has_heat_pump is None or kind != "heat_pump":
+        knows = "has no heat pumps of its own" if kind == "heat_pump" else "knows heat pumps only"
+        raise ScenarioError(
+            feeder.source,
+            [f"devices.{kind}.share: got 'network', expected a number, since {feeder.source} {knows}"],
+        )
+    return Ownership(population, feeder.has_heat_pump, section.power_factor)
+
+
+def _controller(
+    scenario: Scenario,
+    feeder: Feeder,
+    controller: ControllerName,
+    copies: Copies,
+    first_limit_kw: np.ndarray,
+) -> Controller:
+    settings = scenario.coordination
+    prices = price_grid(
+        settings.largest_price_eur_per_kwh,
+        n_prices=settings.n_prices,
+        smallest=settings.smallest_price_eur_per_kwh,
+    )
+    match controller:
+        case "uncontrolled":
+            return Uncontrolled(copies)
+        case "independent":
+            return Independent(copies, own_shares(copies, first_limit_kw), prices)
+        case "consensus":
+            graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
+            return Consensus(copies, _dual_step(settings, graph, prices), scenario.seed)
+
+
+def scenario_graph(
+    settings: Coordination, feeder: Feeder, copies: Copies, *, seed: int
+) -> CommunicationGraph:
+    """Who talks to whom."""
+    return communication(
+        copies,
+        settings.graph,
+        seed=seed,
+        degree=settings.degree,
+        rewiring=settings.rewiring,
+        cables=feeder.cable_graph,
+        edges=None if settings.edges is None else read_edge_list(Path(settings.edges)),
+        names=feeder.home_names,
+        limit_names=feeder.limits.names,
+    )
+
+
+def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.ndarray) -> DualStep:
+    outage = LinkOutage(settings.link_outage) if settings.link_outage else None
+    mixing = TrackedMixing() if settings.mixing == "tracked" else FreshMixing()
+    match settings.dual_step:
+        case "curve":
+            return CurveStep(
+                graph,
+                prices,
+                rounds=settings.rounds,
+                sweeps=settings.dual_iterations,
+                mixing=mixing,
+                outage=outage,
+            )
+        case "newton":
+            return NewtonStep(
+                graph,
+                largest_price=settings.largest_price_eur_per_kwh,
+                smallest_price=settings.smallest_price_eur_per_kwh,
+                rounds=settings.rounds,
+                dual_iterations=settings.dual_iterations,
+                mixing=mixing,
+                outage=outage,
+            )
+        case "gradient":
+            return GradientStep(
+                graph,
+                dual_step=settings.gradient_step,
+                rounds=settings.rounds,
+                dual_iterations=settings.dual_iterations,
+                outage=outage,
+            )

@@ -1,0 +1,271 @@
+"""The command line: arguments, progress, tables, and the one place where errors become exit codes.
+
+Exit codes: 0 all well; 2 the input cannot be used; 1 a run or a training did not reach its end;
+130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from grid_cosim.errors import GridCosimError, RunError
+
+app = typer.Typer(
+    name="grid-cosim",
+    help="What happens to a feeder when everyone has an electric car and a heat pump, "
+    "and what coordination can do about it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+out = Console()
+err = Console(stderr=True)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+def bounded(command: Callable[..., None]) -> Callable[..., None]:
+    """The error boundary: one message and an exit code, the traceback only with `--debug`."""
+
+    @functools.wraps(command)
+    def inside(*args: Any, debug: bool = False, **kwargs: Any) -> None:
+        try:
+            command(*args, debug=debug, **kwargs)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt:
+            err.print("Interrupted.", style="yellow")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if debug:
+                raise
+            known = isinstance(error, GridCosimError)
+            what = str(error) if known else f"{type(error).__name__}: {error}"
+            err.print("error: ", style="bold red", end="")
+            err.print(what, markup=False, highlight=False, soft_wrap=True)
+            if not known:
+                err.print("This is a mistake of ours; --debug shows where. Please report it.")
+            raise typer.Exit(1 if isinstance(error, RunError) or not known else 2) from None
+
+    return inside
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=err,
+    )
+
+
+@app.command()
+@bounded
+def run(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file (TOML), or the name of a shipped one.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Override a value, such as feeder.source=schutterwald:12."
+        ),
+    ] = None,
+    controllers: Annotated[
+        str | None, typer.Option(help="Controllers to run, comma-separated, instead of the scenario's.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Results folder; runs/<scenario> if left out.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Run a scenario under each of its controllers, on identical homes, weather and arrivals.
+
+    Example: grid-cosim run scenarios/cold_evening.toml --set feeder.source=schutterwald:12 --set seed=7
+    """
+    from grid_cosim.scenario import load_scenario
+
+    changes = list(overrides or ())
+    if controllers is not None:
+        names = [name.strip() for name in controllers.split(",") if name.strip()]
+        changes.append("controllers=[" + ", ".join(f'"{name}"' for name in names) + "]")
+    loaded = load_scenario(scenario, changes)
+    target = Path("runs") / scenario.stem if folder is None else folder
+
+    from grid_cosim.run import run as run_scenario
+
+    with _progress() as bars:
+        preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)
+        tasks: dict[str, Any] = {}
+
+        def advance(controller: str, done: int, of: int) -> None:
+            bars.update(preparing, completed=1)
+            if controller not in tasks:
+                tasks[controller] = bars.add_task(controller, total=of, note="")
+            bars.update(tasks[controller], completed=done)
+
+        results = run_scenario(loaded, out=target, progress=advance)
+        bars.update(preparing, completed=1)
+    for warning in results.warnings:
+        err.print(f"warning: {warning}", style="yellow", markup=False)
+    _show_kpis(results)
+    out.print(f"Results in {target}, report in {target / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _show_kpis(results: Any) -> None:
+    from grid_cosim.metrics import KPIS, is_good, kpis
+
+    values = kpis(results)
+    table = Table(title=results.basis.title, title_justify="left", title_style="bold")
+    table.add_column("")
+    for controller in values:
+        table.add_column(controller, justify="right")
+    table.add_column("unit")
+    for name, kpi in KPIS.items():
+        cells = []
+        for controller, run_values in values.items():
+            good = is_good(name, controller, values)
+            colour = {True: "green", False: "red", None: "default"}[good]
+            cells.append(f"[{colour}]{_number(run_values[name])}[/]")
+        table.add_row(name, *cells, kpi.unit)
+    out.print(table)
+
+
+def _number(value: float) -> str:
+    if value != value:
+        return "–"
+    if value == 0 or 0.01 <= abs(value) < 1e6:
+        return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
+    return f"{value:.1e}"
+
+
+@app.command()
+@bounded
+def feeders(debug: Debug = False) -> None:
+    """List the feeders at hand: buses, homes, transformers, loading as shipped."""
+    from grid_cosim.feeder.catalogue import list_feeders, simbench_codes
+
+    table = Table(title="Feeders", title_justify="left", title_style="bold")
+    for heading, justify in (
+        ("name", "left"),
+        ("buses", "right"),
+        ("homes", "right"),
+        ("heat pumps", "right"),
+        ("transformers", "right"),
+        ("loading as shipped", "right"),
+        ("what", "left"),
+    ):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for feeder in list_feeders():
+        table.add_row(
+            feeder.name,
+            f"{feeder.buses:,}",
+            f"{feeder.homes:,}",
+            f"{feeder.heat_pumps:,}",
+            f"{feeder.transformers:,}",
+            f"{feeder.loading_percent:.0f} %",
+            feeder.what,
+        )
+    out.print(table)
+    out.print(
+        f"Besides, all {len(simbench_codes())} SimBench grids by their code (simbench:<code>), and any "
+        "pandapower network as a .json or .xlsx file.",
+        highlight=False,
+    )
+
+
+@app.command()
+@bounded
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Training recipe (TOML), such as policies/heat_pump.toml.")],
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Checkpoint to write; beside the recipe if left out.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Train the policy of one kind of device; an interrupted training goes on where it was."""
+    import torch
+
+    from grid_cosim.policies.checkpoint import save_policy
+    from grid_cosim.policies.recipe import load_recipe
+    from grid_cosim.policies.training import train as train_policy
+
+    torch.set_num_threads(1)  # small batches: more threads only wait for each other
+    loaded = load_recipe(recipe)
+    checkpoint = recipe.with_suffix(".safetensors") if target is None else target
+    state = checkpoint.with_name(checkpoint.name + ".training")
+    if state.is_file():
+        err.print(f"Going on with {state}", highlight=False)
+    with _progress() as bars:
+        task = bars.add_task(loaded.device.rpartition(":")[2], total=loaded.updates, note="")
+
+        def advance(done: int, of: int, loss: float) -> None:
+            bars.update(task, completed=done, note=f"loss {loss:.4f} EUR/day")
+
+        try:
+            policy = train_policy(loaded, state_path=state, progress=advance)
+        except KeyboardInterrupt:
+            err.print(f"Stopped; the same command goes on from {state}", highlight=False)
+            raise
+    save_policy(policy, checkpoint)
+    out.print(f"Wrote {checkpoint}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@bounded
+def report(
+    folder: Annotated[Path, typer.Argument(help="Results folder of an earlier run.")], debug: Debug = False
+) -> None:
+    """Write the KPIs and the report of a results folder anew, without running anything."""
+    from grid_cosim.metrics import write_kpis
+    from grid_cosim.report import write_report
+    from grid_cosim.results import Results
+
+    results = Results.load(folder)
+    write_kpis(results, folder)
+    path = write_report(results, folder / "report.html")
+    _show_kpis(results)
+    out.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        out.print(version("grid-cosim"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Controllers: who decides what the devices draw. One protocol, no centre in any of them.
+
+`uncontrolled`: every device does what it likes. `independent`: the trained policies, each household
+holding its own share of the limit, no messages. `consensus`: the trained policies at a price on which
+neighbours agree (arXiv 2605.30461).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grid_cosim.coordination import Copies, DualState, DualStep, own_share_price
+from grid_cosim.coordination.meters import MeterState
+from grid_cosim.fleet import Fleet, FleetState, seeded
+from grid_cosim.policies.checkpoint import Policy
+from grid_cosim.policies.network import Response
+
+Policies = Mapping[str, Policy]
+
+
+class FleetDemand:
+    """How the households of a fleet answer prices in one control step.
+
+    The perceptrons run once, here; asking for the power at a price afterwards is a few operations.
+    Implements `coordination.Demand`.
+    """
+
+    def __init__(self, fleet: Fleet, policies: Policies, state: FleetState, step: int) -> None:
+        self.fleet = fleet
+        self.state = state
+        self.base_kw: Float[np.ndarray, "households"] = fleet.base_kw[step]
+        self._step = step
+        self._answers: list[tuple[Int[np.ndarray, "devices"], Tensor, Tensor, Response]] = []
+        for group, devices in zip(fleet.groups, state.devices, strict=True):
+            if group.kind not in policies:
+                continue
+            inputs = group.drive.at(step)
+            p_min, p_max = group.device.bounds(devices, inputs)
+            features = group.device.observe(devices, inputs).float()
+            response = policies[group.kind].network(features)
+            self._answers.append((group.household, p_min, p_max - p_min, response))
+
+    def powers_kw(self, local_price: Float[np.ndarray, "households"]) -> tuple[Tensor, ...]:
+        """Power of every device, per group, at its household's price."""
+        return tuple(
+            p_min + span * response.fraction(_prices(local_price[household])).double()
+            for household, p_min, span, response in self._answers
+        )
+
+    def uncontrolled_kw(self) -> tuple[Tensor, ...]:
+        """Power of every device, per group, if nobody controls it."""
+        return self.fleet.uncontrolled_kw(self.state, self._step)
+
+    def power_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+        """Net power per household at its local price."""
+        return self.base_kw + self.fleet.flex_kw(self.powers_kw(local_price))
+
+    def slope_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+        """-dp/dμ per household, kW per EUR/kWh, never negative."""
+        total = np.zeros(self.fleet.n_households)
+        for household, _, span, response in self._answers:
+            slope = response.fraction_slope(_prices(local_price[household])).double()
+            total[household] -= (span * slope).numpy()
+        return total
+
+    def curve_kw(
+        self, local_price: Float[np.ndarray, "households prices"]
+    ) -> Float[np.ndarray, "households prices"]:
+        """Net power per household at several local prices each."""
+        total = np.repeat(self.base_kw[:, None], local_price.shape[1], axis=1)
+        for household, p_min, span, response in self._answers:
+            fraction = response.fraction(_prices(local_price[household])).double()
+            total[household] += (p_min[:, None] + span[:, None] * fraction).numpy()
+        return total
+
+
+def _prices(local_price: np.ndarray) -> Tensor:
+    return torch.as_tensor(local_price, dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a controller decided in one control step.
+
+    `price` are the prices about each limit, one per member in the order of the copies without meters.
+    `messages` are what was sent about each limit.
+    """
+
+    powers_kw: tuple[Tensor, ...]
+    local_price: Float[np.ndarray, "households"]
+    price: Float[np.ndarray, "members"]
+    messages: Int[np.ndarray, "limits"]
+
+
+class Controller(Protocol):
+    """Decides, step after step, what every device draws."""
+
+    def init(self) -> Any:
+        """What the controller remembers before the first step."""
+
+    def step(self, state: Any, *, demand: FleetDemand, meters: MeterState, step: int) -> tuple[Any, Decision]:
+        """Decide on one control step, from the households' answers and what the meters know."""
+
+
+@final
+@dataclass(frozen=True)
+class Uncontrolled:
+    """Cars charge on plugging in, heat pumps hold their set point, nothing is postponed."""
+
+    copies: Copies
+
+    def init(self) -> None:
+        """Nothing to remember."""
+
+    def step(
+        self, state: None, *, demand: FleetDemand, meters: MeterState, step: int
+    ) -> tuple[None, Decision]:
+        """Everything that is wanted, at once."""
+        free = np.zeros(self.copies.n_households)
+        return None, Decision(
+            demand.uncontrolled_kw(), free, _about_limits(self.copies, free), _silence(self.copies)
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Independent:
+    """Every household keeps to its own share of the limit and talks to nobody.
+
+    It sets its own price so high that its own power fits `share_kw`: all that can be done without messages
+    if the limit is to hold whatever the others do.
+    """
+
+    copies: Copies
+    share_kw: Float[np.ndarray, "households"]
+    """Of the tightest limit that a household is a member of; infinite outside of all limits."""
+    prices: Float[np.ndarray, "prices"]
+    """Grid of prices that bracket the search."""
+
+    def init(self) -> None:
+        """Nothing to remember."""
+
+    def step(
+        self, state: None, *, demand: FleetDemand, meters: MeterState, step: int
+    ) -> tuple[None, Decision]:
+        """The least price at which each household fits into its share."""
+        price = own_share_price(demand, self.share_kw, self.prices)
+        return None, Decision(
+            demand.powers_kw(price), price, _about_limits(self.copies, price), _silence(self.copies)
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Consensus:
+    """Neighbours agree on the price of every limit; each household acts on its own copy."""
+
+    copies: Copies
+    dual_step: DualStep
+    seed: int
+    """Of link outages, where the mixing has them."""
+
+    def init(self) -> DualState:
+        """Prices are zero and nobody has said anything."""
+        return self.dual_step.init()
+
+    def step(
+        self, state: DualState, *, demand: FleetDemand, meters: MeterState, step: int
+    ) -> tuple[DualState, Decision]:
+        """Negotiate, then act on the outcome."""
+        state, outcome = self.dual_step.step(
+            state,
+            demand=demand,
+            limit_kw=meters.limit_kw,
+            offset_kw=meters.offset_kw,
+            rng=np.random.default_rng(seeded(self.seed, f"links in step {step}")),
+        )
+        return state, Decision(
+            powers_kw=demand.powers_kw(outcome.local_price),
+            local_price=outcome.local_price,
+            price=outcome.price[~self.copies.is_meter],
+            messages=outcome.messages,
+        )
+
+
+def own_shares(
+    copies: Copies, first_limit_kw: Float[np.ndarray, "limits"]
+) -> Float[np.ndarray, "households"]:
+    """Equal shares of every limit among its members; of several limits the tightest counts."""
+    member = ~copies.is_meter
+    weight = copies.weight[member]
+    share = (
+        first_limit_kw[copies.limit[member]]
+        / np.bincount(copies.limit[member], weights=weight, minlength=copies.n_limits)[copies.limit[member]]
+    )
+    tightest = np.full(copies.n_households, np.inf)
+    np.minimum.at(tightest, copies.household[member], share)
+    return tightest
+
+
+def _about_limits(copies: Copies, local_price: Float[np.ndarray, "households"]) -> np.ndarray:
+    return local_price[copies.household[~copies.is_meter]]
+
+
+def _silence(copies: Copies) -> Int[np.ndarray, "limits"]:
+    return np.zeros(copies.n_limits, dtype=np.int64)

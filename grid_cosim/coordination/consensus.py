@@ -1,0 +1,143 @@
+"""Rounds of mixing: what an average costs in messages, and what is remembered between control steps.
+
+An `Exchange` is K rounds on a graph with the failures of its links already drawn. A `Mixing` decides
+what enters these rounds: today's values (`FreshMixing`), or what was agreed so far plus the change
+of the own value (`TrackedMixing`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from grid_cosim.coordination.graph import Links
+
+
+@dataclass(frozen=True)
+class LinkOutage:
+    """Every link is down, for both its ends, with `probability` in every round, independently."""
+
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability < 1.0:
+            raise ValueError(f"probability: got {self.probability}, expected 0 <= probability < 1")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """`rounds` rounds with the neighbours; `up` says which links work in which (None: all)."""
+
+    links: Links
+    rounds: int
+    up: Bool[np.ndarray, "rounds links"] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        links: Links,
+        rounds: int,
+        outage: LinkOutage | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Exchange:
+        """Draw the failures of the coming rounds; `rng` is needed with an outage only."""
+        if outage is None or outage.probability == 0.0:
+            return cls(links, rounds)
+        if rng is None:
+            raise ValueError("rng: link outages are random; expected a generator")
+        return cls(links, rounds, rng.random((rounds, len(links.ends))) >= outage.probability)
+
+    def mix(self, values: Float[np.ndarray, "nodes features"]) -> Float[np.ndarray, "nodes features"]:
+        """After the rounds; the mean over each connected group stays, and no value leaves their hull.
+
+        Over a link that is down both ends keep the weight for themselves: W stays symmetric and
+        doubly stochastic in every round.
+        """
+        if self.up is None:
+            for _ in range(self.rounds):
+                values = self.links.mixing @ values
+            return values
+        incidence = self.links.incidence
+        for up in self.up:
+            flow = (self.links.weight * up)[:, None] * (incidence @ values)
+            values = values - incidence.T @ flow
+        return values
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The own `value` told last and the `running` average; None before the first exchange."""
+
+    value: Float[np.ndarray, "nodes features"] | None = None
+    running: Float[np.ndarray, "nodes features"] | None = None
+
+
+@runtime_checkable
+class Mixing(Protocol):
+    """Turns own values into estimates of their mean, with a memory between control steps."""
+
+    def init(self, links: Links) -> Memory:
+        """Memory before anything was said."""
+        ...
+
+    def rounds(self, memory: Memory, rounds: int) -> int:
+        """Rounds that the next exchange takes where `rounds` are usual: more at a cold start."""
+        ...
+
+    def step(
+        self, memory: Memory, values: Float[np.ndarray, "nodes features"], exchange: Exchange
+    ) -> tuple[Memory, Float[np.ndarray, "nodes features"]]:
+        """Estimates of the mean of `values` at every node."""
+        ...
+
+
+@dataclass(frozen=True)
+class FreshMixing:
+    """W^K applied to today's values: what was agreed before is thrown away."""
+
+    def init(self, links: Links) -> Memory:
+        """Nothing is ever remembered."""
+        return Memory()
+
+    def rounds(self, memory: Memory, rounds: int) -> int:
+        """Always the usual number."""
+        return rounds
+
+    def step(
+        self, memory: Memory, values: Float[np.ndarray, "nodes features"], exchange: Exchange
+    ) -> tuple[Memory, Float[np.ndarray, "nodes features"]]:
+        """Mix `values` themselves."""
+        return memory, exchange.mix(values)
+
+
+@dataclass(frozen=True)
+class TrackedMixing:
+    """Dynamic average consensus: x ← W^K (x + v(t) - v(t-1)) (Zhu & Martínez 2010; Kia et al. 2019).
+
+    The mean of x is the mean of v at all times, provided that a message is lost for both ends or not
+    at all. The first exchange starts from the own values and takes `startup_rounds` (if more than
+    usual); its messages are counted like all others.
+    """
+
+    startup_rounds: int = 100
+
+    def init(self, links: Links) -> Memory:
+        """Empty: the first step starts from the own values."""
+        return Memory()
+
+    def rounds(self, memory: Memory, rounds: int) -> int:
+        """`startup_rounds` before the first exchange."""
+        return rounds if memory.running is not None else max(rounds, self.startup_rounds)
+
+    def step(
+        self, memory: Memory, values: Float[np.ndarray, "nodes features"], exchange: Exchange
+    ) -> tuple[Memory, Float[np.ndarray, "nodes features"]]:
+        """Add the change of the own value to the running average, then mix."""
+        if memory.running is None or memory.value is None:
+            running = exchange.mix(values)
+        else:
+            running = exchange.mix(memory.running + (values - memory.value))
+        return Memory(values, running), running

@@ -1,0 +1,112 @@
+"""One row per (limit, member) pair and one per limit for its meter: who holds a copy of which price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
+
+METER = "meter"
+"""How the node of a limit's meter is called in graphs and edge lists."""
+
+NO_HOUSEHOLD = -1
+"""The `household` of a meter's copy."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The copies of all prices, limit after limit: the members in household order, then the meter.
+
+    `coupling` is A of the design, (limits, households), positive where the household is downstream;
+    `weight` is its entry for a household's copy and 1 for a meter's.
+    `level` says how deep a limit is nested: 0 is nearest the slack.
+    """
+
+    coupling: csr_array
+    level: Int[np.ndarray, "limits"]
+    limit: Int[np.ndarray, "copies"]
+    household: Int[np.ndarray, "copies"]
+    weight: Float[np.ndarray, "copies"]
+    start: Int[np.ndarray, "limits_and_end"]
+
+    @classmethod
+    def of(cls, coupling: csr_array, level: Int[np.ndarray, "limits"] | None = None) -> Copies:
+        """Lay out the copies of `coupling` (limits, households); without `level` nothing is nested."""
+        coupling = csr_array(coupling, dtype=float, copy=True)
+        coupling.eliminate_zeros()
+        coupling.sort_indices()
+        n_limits = coupling.shape[0]
+        members = np.diff(coupling.indptr)
+        start = np.concatenate([[0], np.cumsum(members + 1)]).astype(np.int64)
+        is_meter = np.zeros(int(start[-1]), dtype=bool)
+        is_meter[start[1:] - 1] = True
+        household = np.full(is_meter.size, NO_HOUSEHOLD, dtype=np.int64)
+        household[~is_meter] = coupling.indices
+        weight = np.ones(is_meter.size)
+        weight[~is_meter] = coupling.data
+        return cls(
+            coupling=coupling,
+            level=np.zeros(n_limits, dtype=np.int64) if level is None else np.asarray(level, dtype=np.int64),
+            limit=np.repeat(np.arange(n_limits), members + 1),
+            household=household,
+            weight=weight,
+            start=start,
+        )
+
+    @property
+    def n_copies(self) -> int:
+        """C: members of all limits plus one meter per limit."""
+        return int(self.start[-1])
+
+    @property
+    def n_limits(self) -> int:
+        """M."""
+        return int(self.coupling.shape[0])
+
+    @property
+    def n_households(self) -> int:
+        """N, with those that are downstream of no limit."""
+        return int(self.coupling.shape[1])
+
+    @property
+    def is_meter(self) -> Bool[np.ndarray, "copies"]:
+        """True for the copies that a meter holds."""
+        return np.asarray(self.household == NO_HOUSEHOLD, dtype=bool)
+
+    def rows(self, limit: int) -> Int[np.ndarray, "members_and_meter"]:
+        """Rows of one limit's copies; the meter's is the last."""
+        return np.arange(self.start[limit], self.start[limit + 1])
+
+    def members(self, limit: int) -> Int[np.ndarray, "members"]:
+        """Households downstream of one limit, ascending."""
+        return self.household[self.start[limit] : self.start[limit + 1] - 1]
+
+    def local_price(self, price: Float[np.ndarray, "copies"]) -> Float[np.ndarray, "households"]:
+        """μ_i = Σ_j A_ji λ_ji: each household adds up its own copies only."""
+        held = ~self.is_meter
+        return np.bincount(
+            self.household[held], weights=self.weight[held] * price[held], minlength=self.n_households
+        ).astype(float)
+
+    def turns(self) -> list[Int[np.ndarray, "limits_in_turn"]]:
+        """Limits that may step together, outermost level first.
+
+        Within one turn no household is behind two limits, so that its answer to one price does not
+        change another's. A level whose limits overlap (parallel transformers) takes several turns.
+        """
+        turns: list[list[int]] = []
+        seen: list[Bool[np.ndarray, "households"]] = []
+        for level in np.unique(self.level):
+            first = len(turns)
+            for limit in np.flatnonzero(self.level == level):
+                members = self.members(int(limit))
+                free = (k for k in range(first, len(turns)) if not seen[k][members].any())
+                turn = next(free, len(turns))
+                if turn == len(turns):
+                    turns.append([])
+                    seen.append(np.zeros(self.n_households, dtype=bool))
+                turns[turn].append(int(limit))
+                seen[turn][members] = True
+        return [np.array(limits, dtype=np.int64) for limits in turns]

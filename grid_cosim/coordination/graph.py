@@ -1,0 +1,233 @@
+"""The communication graph of all limits: one sparse, block-diagonal, doubly stochastic mixing matrix.
+
+Weights are Metropolis–Hastings, w_ij = 1 / (1 + max(d_i, d_j)) (Xiao & Boyd 2004, "Fast linear
+iterations for distributed averaging"): a node needs its own degree and its neighbours', nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from grid_cosim.coordination.copies import METER, NO_HOUSEHOLD, Copies
+from grid_cosim.coordination.topologies import (
+    GraphKind,
+    cable_links,
+    complete_links,
+    named_links,
+    random_regular_links,
+    ring_links,
+    small_world_links,
+)
+from grid_cosim.errors import GraphError
+
+_DENSE_NODES = 400
+"""Up to here the mixing rate comes from all eigenvalues of the dense block."""
+
+_RESTARTS = 300
+"""Restarts of Lanczos; random graphs need fewer than 20."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """Undirected links between nodes 0 … n-1 with the weight that either end gives the other."""
+
+    n_nodes: int
+    ends: Int[np.ndarray, "links 2"]
+    weight: Float[np.ndarray, "links"]
+
+    @classmethod
+    def metropolis(cls, n_nodes: int, ends: Int[np.ndarray, "links 2"]) -> Links:
+        """Metropolis–Hastings weights for these links."""
+        degree = np.bincount(ends.ravel(), minlength=n_nodes)
+        return cls(n_nodes, ends, 1.0 / (1.0 + degree[ends].max(axis=1, initial=0)))
+
+    @cached_property
+    def mixing(self) -> csr_array:
+        """W: symmetric, rows and columns sum to 1."""
+        a, b = self.ends.T
+        shape = (self.n_nodes, self.n_nodes)
+        to_others = csr_array(
+            (np.tile(self.weight, 2), (np.concatenate([a, b]), np.concatenate([b, a]))), shape=shape
+        )
+        kept = 1.0 - np.asarray(to_others.sum(axis=1)).ravel()
+        return csr_array(to_others + csr_array((kept, (np.arange(self.n_nodes),) * 2), shape=shape))
+
+    @cached_property
+    def incidence(self) -> csr_array:
+        """(links, nodes): +1 at one end, -1 at the other."""
+        n_links = len(self.ends)
+        entries = np.tile([1.0, -1.0], n_links)
+        where = (np.repeat(np.arange(n_links), 2), self.ends.ravel())
+        return csr_array((entries, where), shape=(n_links, self.n_nodes))
+
+    def among(self, nodes: Int[np.ndarray, "kept"]) -> Links:
+        """The links whose both ends are in `nodes`, renumbered in that order, with the same weights."""
+        number = np.full(self.n_nodes, -1)
+        number[nodes] = np.arange(len(nodes))
+        ends = number[self.ends]
+        inside = (ends >= 0).all(axis=1)
+        return Links(len(nodes), ends[inside], self.weight[inside])
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Copies of limits that step together, with the links among them; indices are rows of this turn.
+
+    `rows` are its rows in all copies; `held` are the rows here that a household holds, `household` and
+    `weight` theirs; `meter` are the rows here that a meter holds, in the order of `limits`.
+    """
+
+    limits: Int[np.ndarray, "limits_here"]
+    rows: Int[np.ndarray, "rows"]
+    links: Links
+    held: Int[np.ndarray, "held"]
+    household: Int[np.ndarray, "held"]
+    weight: Float[np.ndarray, "held"]
+    meter: Int[np.ndarray, "limits_here"]
+
+
+@dataclass(frozen=True)
+class CommunicationGraph:
+    """Who talks to whom about which limit, over all copies. `notes`: what a user should know of it."""
+
+    copies: Copies
+    links: Links
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mixing(self) -> csr_array:
+        """W over all copies, block-diagonal by limit."""
+        return self.links.mixing
+
+    @cached_property
+    def degree(self) -> Int[np.ndarray, "copies"]:
+        """Neighbours of every copy."""
+        return np.bincount(self.links.ends.ravel(), minlength=self.copies.n_copies)
+
+    @cached_property
+    def messages_per_round(self) -> Int[np.ndarray, "limits"]:
+        """Directed messages of each limit in one round: one per neighbour and copy."""
+        return np.add.reduceat(self.degree, self.copies.start[:-1])
+
+    @cached_property
+    def mixing_rate(self) -> Float[np.ndarray, "limits"]:
+        """σ of each limit: second largest singular value of its block of W, computed on first use."""
+        blocks = (self.links.among(self.copies.rows(limit)) for limit in range(self.copies.n_limits))
+        return np.array([mixing_rate(block.mixing) for block in blocks])
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """The order in which limits step: outermost level first."""
+        turns = []
+        for limits in self.copies.turns():
+            rows = np.concatenate([self.copies.rows(int(limit)) for limit in limits])
+            household = self.copies.household[rows]
+            held = np.flatnonzero(household != NO_HOUSEHOLD)
+            turns.append(
+                Turn(
+                    limits=limits,
+                    rows=rows,
+                    links=self.links.among(rows),
+                    held=held,
+                    household=household[held],
+                    weight=self.copies.weight[rows[held]],
+                    meter=np.flatnonzero(household == NO_HOUSEHOLD),
+                )
+            )
+        return tuple(turns)
+
+
+def communication(
+    copies: Copies,
+    kind: GraphKind,
+    *,
+    seed: int = 0,
+    degree: int = 4,
+    rewiring: float = 0.2,
+    cables: Callable[[int], nx.Graph] | None = None,
+    edges: Sequence[tuple[str, str]] | None = None,
+    names: Sequence[str] | None = None,
+    limit_names: Sequence[str] | None = None,
+) -> CommunicationGraph:
+    """Build the graph of every limit: its members and its meter are the nodes.
+
+    `degree` is for random_regular and small_world, `rewiring` for small_world; `cables` gives the
+    cable graph of a limit (household rows and "meter"), for kind "cables"; `edges` are pairs of
+    `names` or "meter", for kind "edges". A limit's random graph depends on `seed` and its row only.
+    Raises GraphError where a limit's members are not connected, naming the components.
+    """
+    limit_label = [f"limit {j}" for j in range(copies.n_limits)] if limit_names is None else list(limit_names)
+    home_label = [f"home {i}" for i in range(copies.n_households)] if names is None else list(names)
+    listed: list[Int[np.ndarray, "links 2"]] = []
+    notes: tuple[str, ...] = ()
+    if kind == "edges":
+        if edges is None:
+            raise GraphError(
+                None, "kind 'edges' was given no edge list", "a list of pairs of household names"
+            )
+        listed, notes = named_links(edges, copies, home_label)
+    blocks = []
+    for limit, label in enumerate(limit_label):
+        members = copies.members(limit)
+        n = len(members) + 1
+        rng = np.random.default_rng([seed, limit])
+        match kind:
+            case "complete":
+                ends = complete_links(n, limit=label)
+            case "ring":
+                ends = ring_links(n)
+            case "random_regular":
+                ends = random_regular_links(n, degree, rng, limit=label)
+            case "small_world":
+                ends = small_world_links(n, degree, rewiring, rng, limit=label)
+            case "cables":
+                if cables is None:
+                    raise GraphError(label, "kind 'cables' was given no cable graph", "a feeder that has one")
+                ends = cable_links(cables(limit), members, limit=label)
+            case "edges":
+                ends = listed[limit]
+        _require_connected(n, ends, label, [home_label[i] for i in members] + [METER])
+        blocks.append(ends + copies.start[limit])
+    ends = np.concatenate(blocks) if blocks else np.zeros((0, 2), dtype=np.int64)
+    return CommunicationGraph(copies, Links.metropolis(copies.n_copies, ends), notes)
+
+
+def _require_connected(n: int, ends: Int[np.ndarray, "links 2"], limit: str, node_names: list[str]) -> None:
+    adjacency = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(n, n))
+    count, component = connected_components(adjacency, directed=False)
+    if count == 1:
+        return
+    parts = sorted((np.flatnonzero(component == k) for k in range(count)), key=len)
+    shown = "; ".join(
+        f"{len(part)} node(s) {', '.join(node_names[k] for k in part[:4])}{', …' if len(part) > 4 else ''}"
+        for part in parts[:4]
+    )
+    more = f"; and {count - 4} more" if count > 4 else ""
+    raise GraphError(limit, f"it falls into {count} parts: {shown}{more}", "a graph that joins them")
+
+
+def mixing_rate(mixing: csr_array) -> float:
+    """σ: second largest singular value of a symmetric doubly stochastic matrix; 0 for a single node."""
+    n = mixing.shape[0]
+    if n == 1:
+        return 0.0
+    if n <= _DENSE_NODES:
+        spectrum = np.linalg.eigvalsh(mixing.toarray())
+        return float(max(abs(spectrum[0]), abs(spectrum[-2]), 0.0))
+    centred = LinearOperator((n, n), matvec=lambda x: mixing @ x - x.mean(), dtype=float)
+    start = np.random.default_rng(0).standard_normal(n)
+    try:
+        return float(abs(eigsh(centred, k=1, v0=start, maxiter=_RESTARTS, return_eigenvectors=False)[0]))
+    except ArpackNoConvergence:
+        # eigenvalues crowd at 1 (rings, long feeders): find them from beside 1; such graphs factorise cheaply
+        near_one = eigsh(mixing, k=2, sigma=1.0 + 1e-9, which="LM", v0=start, return_eigenvectors=False)
+        return float(np.sort(near_one)[0])

@@ -1,0 +1,172 @@
+"""What one step did as columns of the results' tables, all but their time: plain arrays, no mosaik."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from grid_cosim.feeder import Feeder, Snapshot
+    from grid_cosim.neighbourhood import Neighbourhood, NeighbourhoodStep
+
+Columns = dict[str, Any]
+"""Column name → array with one entry per row, or one value."""
+
+
+def _names(values: Any) -> np.ndarray:
+    return np.array(list(values), dtype=object)
+
+
+@dataclass(frozen=True)
+class NeighbourhoodColumns:
+    """The tables `households`, `devices` and `limits`; of the latter, what the households' side knows."""
+
+    neighbourhood: Neighbourhood
+    household: np.ndarray
+    device: np.ndarray
+    kind: np.ndarray
+    owner: np.ndarray
+    limit: np.ndarray
+    member_limit: np.ndarray
+    """Row of the limit of each member's copy of a price."""
+
+    @classmethod
+    def of(cls, neighbourhood: Neighbourhood) -> NeighbourhoodColumns:
+        """Names once, since they are the same in every step."""
+        groups, copies = neighbourhood.fleet.groups, neighbourhood.copies
+        household = _names(neighbourhood.household_names)
+        rows = [row for group in groups for row in group.household]
+        return cls(
+            neighbourhood=neighbourhood,
+            household=household,
+            device=_names(neighbourhood.device_names),
+            kind=_names(group.kind for group in groups for _ in group.household),
+            owner=household[np.array(rows, dtype=np.int64)],
+            limit=_names(neighbourhood.limit_names),
+            member_limit=copies.limit[~copies.is_meter],
+        )
+
+    def households(self, done: NeighbourhoodStep) -> Columns:
+        """One row per household."""
+        return {
+            "household": self.household,
+            "p_kw": done.p_kw,
+            "base_kw": done.base_kw.copy(),
+            "flex_kw": done.flex_kw.copy(),
+            "price_eur_per_kwh": done.decision.local_price.copy(),
+        }
+
+    def devices(self, done: NeighbourhoodStep) -> Columns:
+        """One row per device, group after group."""
+        columns: Columns = {"device": self.device, "kind": self.kind, "household": self.owner}
+        columns["p_kw"] = _joined(done.decision.powers_kw)
+        columns["terminal_cost_eur"] = _joined(done.terminal_cost_eur)
+        columns |= {
+            name: _joined(getattr(outputs, name) for outputs in done.outputs) for name in _OUTPUT_COLUMNS
+        }
+        return columns
+
+    def limits(self, done: NeighbourhoodStep) -> Columns:
+        """One row per limit, without what its element carries in the AC solution."""
+        mean, low, high = self.price_statistics(done)
+        return {
+            "limit": self.limit,
+            "limit_percent": np.array(self.neighbourhood.meters.limit_percent, dtype=float),
+            "limit_kw": done.meters.limit_kw.copy(),
+            "offset_kw": done.meters.offset_kw.copy(),
+            "base_kw": done.members_base_kw.copy(),
+            "price_mean_eur_per_kwh": mean,
+            "price_min_eur_per_kwh": low,
+            "price_max_eur_per_kwh": high,
+            "messages": done.decision.messages.copy(),
+        }
+
+    def price_statistics(self, done: NeighbourhoodStep) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, smallest and largest of the members' copies, per limit; NaN for a limit without members."""
+        price, n_limits = done.decision.price, self.limit.size
+        count = np.bincount(self.member_limit, minlength=n_limits)
+        low, high = np.full(n_limits, np.inf), np.full(n_limits, -np.inf)
+        np.minimum.at(low, self.member_limit, price)
+        np.maximum.at(high, self.member_limit, price)
+        with np.errstate(invalid="ignore"):
+            mean = np.bincount(self.member_limit, weights=price, minlength=n_limits) / count
+        # the mean of equal numbers may leave their range by a rounding error
+        mean = np.clip(mean, low, high, where=count > 0, out=np.full(n_limits, np.nan))
+        return mean, np.where(count > 0, low, np.nan), np.where(count > 0, high, np.nan)
+
+
+_OUTPUT_COLUMNS = (
+    "requested_kwh",
+    "due_kwh",
+    "served_kwh",
+    "unserved_kwh",
+    "owed_kwh",
+    "age_h",
+    "temperature_c",
+    "too_cold_kelvin_hours",
+    "cost_eur",
+)
+
+
+def _joined(tensors: Any) -> np.ndarray:
+    """The groups' tensors, one after the other."""
+    arrays = [tensor.numpy() for tensor in tensors]
+    return np.concatenate(arrays) if arrays else np.zeros(0)
+
+
+@dataclass(frozen=True)
+class FeederColumns:
+    """The tables `lines`, `buses` and `grid`, and of `limits` what the AC solution says."""
+
+    bus: np.ndarray
+    line: np.ndarray
+    limit: np.ndarray
+
+    @classmethod
+    def of(cls, feeder: Feeder) -> FeederColumns:
+        """Names once, since they are the same in every step."""
+        return cls(
+            bus=_names(f"Bus-{i}" for i in feeder.buses.index),
+            line=_names(f"Line-{i}" for i in feeder.lines.index),
+            limit=_names(feeder.limits.names),
+        )
+
+    def buses(self, snapshot: Snapshot) -> Columns:
+        """One row per bus."""
+        return {"bus": self.bus, "vm_pu": snapshot.vm_pu.copy(), "p_kw": snapshot.bus_p_kw.copy()}
+
+    def lines(self, snapshot: Snapshot) -> Columns:
+        """One row per line."""
+        return {
+            "line": self.line,
+            "loading_percent": snapshot.line_loading_percent.copy(),
+            "p_kw": snapshot.line_p_kw.copy(),
+        }
+
+    def limits(self, snapshot: Snapshot) -> Columns:
+        """One row per limit, without what only the households' side knows."""
+        return {
+            "limit": self.limit,
+            "p_kw": snapshot.limit_p_kw.copy(),
+            "loading_percent": snapshot.limit_loading_percent.copy(),
+        }
+
+    def grid(self, snapshot: Snapshot, ac_check_dv_pu: float) -> Columns:
+        """One row."""
+        return {
+            "converged": bool(snapshot.converged),
+            "iterations": int(snapshot.iterations),
+            "losses_kw": float(snapshot.losses_kw),
+            "slack_p_kw": float(snapshot.slack_p_kw),
+            "ac_check_dv_pu": ac_check_dv_pu,
+        }
+
+
+def as_lists(columns: Columns) -> Columns:
+    """The same with plain lists and Python numbers, as JSON takes them."""
+    return {
+        name: values.tolist() if isinstance(values, np.ndarray) else values
+        for name, values in columns.items()
+    }

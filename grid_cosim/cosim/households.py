@@ -1,0 +1,195 @@
+"""HouseholdSim: all households of a scenario as one mosaik simulator.
+
+Inputs → arrays → one call on a `Neighbourhood` → outputs. Runs in-process or, with
+`python -m grid_cosim.cosim.households HOST:PORT`, as a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import mosaik_api_v3
+import numpy as np
+
+from grid_cosim.cosim.clock import step_size
+from grid_cosim.cosim.columns import NeighbourhoodColumns, as_lists
+from grid_cosim.cosim.meta import meta
+from grid_cosim.errors import CosimError, HorizonError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from grid_cosim.neighbourhood import Neighbourhood, NeighbourhoodState, NeighbourhoodStep
+    from grid_cosim.scenario import Scenario
+
+_NEIGHBOURHOOD = "Neighbourhood-0"
+
+
+class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's types are not checked here
+    """Households, their connection points and the meters of their limits.
+
+    `remote` where it runs as a process of its own: what it sends must then be JSON.
+    """
+
+    def __init__(self, *, remote: bool = False) -> None:
+        super().__init__(meta("HouseholdSim"))
+        self._remote = remote
+        self._neighbourhood: Neighbourhood
+        self._columns: NeighbourhoodColumns
+        self._state: NeighbourhoodState
+        self._step_size = 0
+        self._outputs: _Outputs | None = None
+        self._row: dict[str, tuple[str, int]] = {}
+
+    def init(
+        self,
+        sid: str,
+        time_resolution: float = 1.0,
+        *,
+        scenario: Scenario | Path | str | None = None,
+        controller: str | None = None,
+        overrides: Sequence[str] = (),
+        neighbourhood: Neighbourhood | None = None,
+    ) -> dict[str, Any]:
+        """Take the households from a scenario (file, or in-process the object) or, in-process, ready-made.
+
+        `controller` is one of the scenario's names, by default its last; `overrides` are
+        `path.to.field=value`.
+        """
+        if neighbourhood is None:
+            if scenario is None:
+                raise CosimError("HouseholdSim", "started without households", remedy="Give it `scenario`")
+            neighbourhood = _from_scenario(scenario, controller, overrides)
+        self._neighbourhood = neighbourhood
+        self._columns = NeighbourhoodColumns.of(neighbourhood)
+        self._state = neighbourhood.init()
+        self._step_size = step_size(neighbourhood.fleet.dt_h, time_resolution)
+        return dict(self.meta)
+
+    def create(self, num: int, model: str) -> list[dict[str, Any]]:
+        """Create the one `Neighbourhood`, with everything else as its children."""
+        if num != 1 or self._row:
+            raise CosimError("HouseholdSim", "a second Neighbourhood", remedy="Start one simulator for each")
+        here = self._neighbourhood
+        bus = [f"Bus-{i}" for i in here.connection_buses]
+        point = [f"ConnectionPoint-{i}" for i in here.connection_buses]
+        households = [
+            {
+                "type": "Household",
+                "eid": f"Household-{i}",
+                "rel": [point[row]],
+                "extra_info": {"name": name, "bus": bus[row]},
+            }
+            for i, (name, row) in enumerate(zip(here.household_names, here.connection, strict=True))
+        ]
+        points = [
+            {"type": "ConnectionPoint", "eid": eid, "extra_info": {"bus": at}}
+            for eid, at in zip(point, bus, strict=True)
+        ]
+        limits = [
+            {"type": "Limit", "eid": f"Limit-{i}", "extra_info": {"element": name}}
+            for i, name in enumerate(here.limit_names)
+        ]
+        for entities in (households, points, limits):
+            for row, entity in enumerate(entities):
+                self._row[str(entity["eid"])] = (str(entity["type"]), row)
+        self._row[_NEIGHBOURHOOD] = ("Neighbourhood", 0)
+        return [{"type": model, "eid": _NEIGHBOURHOOD, "children": [*points, *households, *limits]}]
+
+    def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
+        """One control step: the meters' values go in, the agents decide, the devices act."""
+        step = time // self._step_size
+        n_steps = self._neighbourhood.fleet.n_steps
+        if step >= n_steps:
+            raise HorizonError(wanted=step + 1, n_steps=n_steps)
+        measured_kw = 1e3 * self._measured(inputs, "P[MW]", np.sum)
+        loading_percent = self._measured(inputs, "loading[%]", np.max)
+        self._state, done = self._neighbourhood.step(
+            self._state, step, measured_kw=measured_kw, loading_percent=loading_percent
+        )
+        self._outputs = _Outputs(self._columns, done)
+        return time + self._step_size
+
+    def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """The values that are asked for, and no others."""
+        assert self._outputs is not None, "mosaik asks for data after a step"
+        return {eid: {name: self._value(eid, name) for name in names} for eid, names in outputs.items()}
+
+    def _value(self, eid: str, attribute: str) -> Any:
+        assert self._outputs is not None
+        model, row = self._row[eid]
+        if model == "Neighbourhood":
+            columns = self._outputs.table(attribute)
+            return as_lists(columns) if self._remote else columns
+        return self._outputs.values(model, attribute)[row]
+
+    def _measured(
+        self, inputs: Mapping[str, Any], attribute: str, reduce: Callable[[Any], float]
+    ) -> np.ndarray:
+        """A limit's input, of all that is connected to it; NaN where there is nothing yet."""
+        values = np.full(self._neighbourhood.copies.n_limits, np.nan)
+        for eid, attributes in inputs.items():
+            sources = attributes.get(attribute, {}).values()
+            if sources:
+                values[self._row[eid][1]] = reduce([np.nan if v is None else float(v) for v in sources])
+        return values
+
+
+class _Outputs:
+    """What one step did, on the wire; computed where it is asked for."""
+
+    def __init__(self, columns: NeighbourhoodColumns, done: NeighbourhoodStep) -> None:
+        self._columns, self._done = columns, done
+        self._values: dict[tuple[str, str], list[float]] = {}
+
+    def table(self, name: str) -> dict[str, Any]:
+        make = {
+            "households": self._columns.households,
+            "devices": self._columns.devices,
+            "limits": self._columns.limits,
+        }[name]
+        return make(self._done)
+
+    def values(self, model: str, attribute: str) -> list[float]:
+        """All entities of a model, as Python numbers: JSON takes no others."""
+        key = (model, attribute)
+        if key not in self._values:
+            self._values[key] = _WIRE[key](self._columns, self._done).tolist()
+        return self._values[key]
+
+
+_WIRE: Mapping[tuple[str, str], Callable[[NeighbourhoodColumns, NeighbourhoodStep], np.ndarray]] = {
+    ("Household", "P[MW]"): lambda at, done: done.p_kw / 1e3,
+    ("Household", "Q[MVar]"): lambda at, done: done.q_kvar / 1e3,
+    ("Household", "P_base[MW]"): lambda at, done: done.base_kw / 1e3,
+    ("Household", "P_flex[MW]"): lambda at, done: done.flex_kw / 1e3,
+    ("Household", "price[EUR/kWh]"): lambda at, done: done.decision.local_price,
+    ("ConnectionPoint", "P[MW]"): lambda at, done: at.neighbourhood.at_connection_points(done.p_kw) / 1e3,
+    ("ConnectionPoint", "Q[MVar]"): lambda at, done: at.neighbourhood.at_connection_points(done.q_kvar) / 1e3,
+    ("Limit", "price[EUR/kWh]"): lambda at, done: at.price_statistics(done)[0],
+    ("Limit", "limit[MW]"): lambda at, done: done.meters.limit_kw / 1e3,
+    ("Limit", "messages"): lambda at, done: done.decision.messages,
+}
+"""Output attributes, from kW to what the wire carries."""
+
+
+def _from_scenario(
+    scenario: Scenario | Path | str, controller: str | None, overrides: Sequence[str]
+) -> Neighbourhood:
+    # imported here: a process must answer mosaik within seconds, before torch and pandapower are loaded
+    from grid_cosim.assembly import assemble, scenario_feeder
+    from grid_cosim.cosim.sources import controller_name, read_scenario
+
+    read = read_scenario(scenario, overrides)
+    name = controller_name(read.controllers[-1] if controller is None else controller)
+    return assemble(read, scenario_feeder(read), name)
+
+
+def main() -> None:
+    """Run as a process that mosaik starts or connects to."""
+    mosaik_api_v3.start_simulation(HouseholdSim(remote=True), __doc__ or "", configure_logging=False)
+
+
+if __name__ == "__main__":
+    main()

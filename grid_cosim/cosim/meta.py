@@ -1,0 +1,174 @@
+"""Models and attributes of the simulators in one table: mosaik's META and the documentation come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+SimulatorName = Literal["HouseholdSim", "FeederSim", "RecorderSim"]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of a model, as others see it."""
+
+    name: str
+    way: Literal["in", "out"]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A kind of entity; what is not public comes as a child of the public one."""
+
+    name: str
+    meaning: str
+    attributes: tuple[Attribute, ...]
+    public: bool = False
+    any_inputs: bool = False
+
+
+def _bulk(table: str) -> Attribute:
+    return Attribute(table, "out", f"all columns of the table `{table}` in this step, for a recorder")
+
+
+def _table(table: str) -> Attribute:
+    return Attribute(table, "in", f"columns of the table `{table}`; those of several sources are joined")
+
+
+_P = "P[MW]"
+_Q = "Q[MVar]"
+
+SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
+    {
+        "HouseholdSim": (
+            Model(
+                "Neighbourhood",
+                "all households of a scenario, with one controller",
+                (_bulk("households"), _bulk("devices"), _bulk("limits")),
+                public=True,
+            ),
+            Model(
+                "Household",
+                "one household; `extra_info` names it and its `bus`",
+                (
+                    Attribute(_P, "out", "net active power, consumption positive"),
+                    Attribute(_Q, "out", "net reactive power"),
+                    Attribute("P_base[MW]", "out", "its inflexible part"),
+                    Attribute("P_flex[MW]", "out", "its flexible part, the devices"),
+                    Attribute("price[EUR/kWh]", "out", "congestion price that its devices acted on"),
+                ),
+            ),
+            Model(
+                "ConnectionPoint",
+                "all households at one bus; `extra_info` names the `bus` to connect it to, such as Bus-3",
+                (
+                    Attribute(_P, "out", "sum of the households' active power"),
+                    Attribute(_Q, "out", "sum of the households' reactive power"),
+                ),
+            ),
+            Model(
+                "Limit",
+                "the meter of one limited element; `extra_info` names the `element`, such as Trafo-0",
+                (
+                    Attribute(_P, "in", "what the element carried in the last AC solution"),
+                    Attribute("loading[%]", "in", "its loading in the last AC solution"),
+                    Attribute("price[EUR/kWh]", "out", "congestion price, mean over the members' copies"),
+                    Attribute("limit[MW]", "out", "the limit as the controller knew it in this step"),
+                    Attribute("messages", "out", "messages sent about the limit in this step"),
+                ),
+            ),
+        ),
+        "FeederSim": (
+            Model(
+                "Grid",
+                "the network",
+                (
+                    Attribute("converged", "out", "whether the AC power flow has a solution"),
+                    Attribute("iterations", "out", "iterations that it took"),
+                    Attribute("losses[MW]", "out", "active losses"),
+                    Attribute(_P, "out", "active power drawn from upstream"),
+                    Attribute(_Q, "out", "reactive power drawn from upstream"),
+                    Attribute(
+                        "ac_check_dv[pu]", "out", "voltage difference to a plain power flow, NaN: not checked"
+                    ),
+                    _bulk("lines"),
+                    _bulk("buses"),
+                    _bulk("limits"),
+                    _bulk("grid"),
+                ),
+                public=True,
+            ),
+            Model(
+                "Bus",
+                "a bus; all that is connected to its inputs is added up",
+                (
+                    Attribute("P_load[MW]", "in", "active power consumed"),
+                    Attribute("Q_load[MVar]", "in", "reactive power consumed"),
+                    Attribute("P_gen[MW]", "in", "active power generated"),
+                    Attribute("Q_gen[MVar]", "in", "reactive power generated"),
+                    Attribute(_P, "out", "net active power taken at the bus"),
+                    Attribute("Vm[pu]", "out", "voltage magnitude"),
+                    Attribute("Va[deg]", "out", "voltage angle"),
+                ),
+            ),
+            Model(
+                "Line",
+                "a line",
+                (
+                    Attribute(_P, "out", "active power into its from side"),
+                    Attribute("loading[%]", "out", "loading, of its rated current"),
+                ),
+            ),
+            Model(
+                "Trafo",
+                "a two-winding transformer",
+                (
+                    Attribute(_P, "out", "active power into it, towards the homes"),
+                    Attribute(_Q, "out", "reactive power into it, towards the homes"),
+                    Attribute("loading[%]", "out", "loading, of its rated current"),
+                ),
+            ),
+        ),
+        "RecorderSim": (
+            Model(
+                "Recorder",
+                "writes a run's tables; any other attribute goes to `signals.parquet`",
+                tuple(_table(name) for name in ("households", "devices", "limits", "lines", "buses", "grid")),
+                public=True,
+                any_inputs=True,
+            ),
+        ),
+    }
+)
+"""Simulator → its models → their attributes."""
+
+
+def meta(simulator: SimulatorName, extra_methods: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Mosaik's META of a simulator, a new one for every instance."""
+    models = {
+        model.name: {
+            "public": model.public,
+            "params": [],
+            "attrs": [attribute.name for attribute in model.attributes],
+            "any_inputs": model.any_inputs,
+        }
+        for model in SIMULATORS[simulator]
+    }
+    return {
+        "api_version": "3.0",
+        "type": "time-based",
+        "models": models,
+        "extra_methods": list(extra_methods),
+    }
+
+
+def markdown_table(simulator: SimulatorName) -> str:
+    """Models, attributes, directions and meanings of a simulator, for the documentation."""
+    lines = ["| Model | Attribute | in/out | Meaning |", "|---|---|---|---|"]
+    for model in SIMULATORS[simulator]:
+        lines.append(f"| **{model.name}** | | | {model.meaning} |")
+        lines += [f"| | `{a.name}` | {a.way} | {a.meaning} |" for a in model.attributes]
+    return "\n".join(lines)

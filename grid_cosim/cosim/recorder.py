@@ -1,0 +1,218 @@
+"""RecorderSim: writes what reaches it as the tables of a run, as data arrives.
+
+Runs in-process or, with `python -m grid_cosim.cosim.recorder HOST:PORT`, as a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import mosaik_api_v3
+import numpy as np
+import pandas as pd
+
+from grid_cosim.cosim import clock
+from grid_cosim.cosim.meta import meta
+from grid_cosim.errors import CosimError, RunError
+from grid_cosim.results import TABLES, RunWriter
+
+if TYPE_CHECKING:
+    from grid_cosim.scenario import Scenario
+
+_RECORDER = "Recorder-0"
+_KEY = {table: list(columns)[1] for table, columns in TABLES.items() if table != "grid"}
+"""Column that says which household, device, limit, … a row is about."""
+
+
+class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's types are not checked here
+    """Streams tables into a folder; other attributes become rows of its `signals.parquet`."""
+
+    def __init__(self) -> None:
+        super().__init__(meta("RecorderSim", ("check_horizon",)))
+        self._clock: clock.Clock
+        self._writer: RunWriter | None = None
+        self._owns_writer = False
+        self._finished = False
+        self._n_steps: int | None = None
+        self._until: int | None = None
+        self._recorded = 0
+        self._on_step: Callable[[int], None] | None = None
+        self._signals = _Signals()
+        self._began_s = 0.0
+
+    def init(
+        self,
+        sid: str,
+        time_resolution: float = 1.0,
+        *,
+        folder: Path | str | None = None,
+        scenario: Scenario | Path | str | None = None,
+        overrides: Sequence[str] = (),
+        start: datetime | str = "2016-01-01T00:00",
+        step_size: int = 900,
+        n_steps: int | None = None,
+        writer: RunWriter | None = None,
+        on_step: Callable[[int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Record into `folder`, which is complete once `n_steps` are there (default: until the world ends).
+
+        Start, step and horizon come from a scenario, or one by one; `step_size` is in mosaik's time.
+        In-process, `on_step` is told after each step how many are recorded, and a `writer` may take the
+        folder's place, which its owner finishes.
+        """
+        if scenario is not None:
+            from grid_cosim.cosim.sources import read_scenario
+
+            read = read_scenario(scenario, overrides)
+            start, n_steps = read.time.start, read.time.n_steps
+            step_size = clock.step_size(read.time.dt_h, time_resolution)
+        self._clock = clock.Clock(datetime.fromisoformat(str(start)), step_size, time_resolution)
+        self._n_steps, self._on_step = n_steps, on_step
+        if writer is None and folder is None:
+            raise CosimError("RecorderSim", "started without a place to write to", remedy="Give it `folder`")
+        self._owns_writer = writer is None
+        self._writer = RunWriter(Path(str(folder))) if writer is None else writer
+        return dict(self.meta)
+
+    def create(self, num: int, model: str) -> list[dict[str, Any]]:
+        """Create the one `Recorder`."""
+        if num != 1:
+            raise CosimError("RecorderSim", "a second Recorder", remedy="Start one simulator for each")
+        return [{"type": model, "eid": _RECORDER}]
+
+    def setup_done(self) -> None:
+        """The run begins."""
+        self._began_s = perf_counter()
+
+    def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
+        """Append what belongs to this step; finish the tables once the horizon is there."""
+        assert self._writer is not None
+        self._until = max_advance
+        if not self._finished:
+            when = np.datetime64(self._clock.when(time), "ms")
+            for attribute, sources in inputs.get(_RECORDER, {}).items():
+                given = {source: value for source, value in sources.items() if value is not None}
+                if attribute not in TABLES:
+                    self._signals.append(when, attribute, given)
+                elif given:
+                    self._writer.append(attribute, {"time": when} | _joined(attribute, given))
+            self._recorded += 1
+            if self._on_step is not None:
+                self._on_step(self._recorded)
+            if self._recorded >= self._wanted():
+                # now, not in `finalize`: mosaik gives a process no time for that
+                self._finish()
+        return time + self._clock.step_size
+
+    def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """A recorder gives nothing."""
+        return {}
+
+    def finalize(self) -> None:
+        """Keep what is there of a run that was cut off."""
+        self._finish()
+
+    def check_horizon(self) -> int:
+        """How many steps were recorded; `RunError` where the run ended before.
+
+        Worth asking after `world.run`: mosaik does not raise when a simulator in another process fails.
+        """
+        wanted = self._wanted()
+        if self._recorded < wanted:
+            raise RunError(reached=self._recorded, n_steps=wanted, reason="a simulator stopped; see above")
+        return self._recorded
+
+    def _wanted(self) -> int:
+        if self._n_steps is not None:
+            return self._n_steps
+        return 1 if self._until is None else -(-self._until // self._clock.step_size)
+
+    def _finish(self) -> None:
+        if self._finished or self._writer is None:
+            return
+        self._finished = True
+        self._signals.write(self._writer.folder / "signals.parquet")
+        if not self._owns_writer:
+            return
+        wanted = self._wanted()
+        wall_time_s = perf_counter() - self._began_s
+        if self._recorded >= wanted:
+            self._writer.finish("complete", wall_time_s=wall_time_s)
+        else:
+            message = f"it ended after {self._recorded} of {wanted} steps"
+            self._writer.finish("interrupted", message, wall_time_s)
+
+
+class _Signals:
+    """Values that belong to no table, one row each."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[np.datetime64, str, str, float]] = []
+
+    def append(self, when: np.datetime64, attribute: str, values: Mapping[str, Any]) -> None:
+        for source, value in values.items():
+            if not isinstance(value, int | float | np.number | np.bool_):
+                raise CosimError(
+                    "RecorderSim",
+                    f"{source} sends {attribute} as {type(value).__name__}",
+                    remedy="Connect attributes that are numbers, or one of the tables " + ", ".join(TABLES),
+                )
+            self._rows.append((when, source, attribute, float(value)))
+
+    def write(self, path: Path) -> None:
+        if self._rows:
+            frame = pd.DataFrame(self._rows, columns=["time", "source", "attribute", "value"])
+            frame.to_parquet(path, index=False)
+
+
+def _joined(table: str, sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of a table from all sources of one step, rows matched by what they are about.
+
+    What no source knows is NaN, 0 for counts.
+    """
+    parts = list(sources.values())
+    columns: dict[str, Any] = dict(parts[0])
+    for source, part in list(sources.items())[1:]:
+        columns |= _matched(table, columns, part, source)
+    return {name: columns.get(name, _unknown(name)) for name in TABLES[table] if name != "time"}
+
+
+def _matched(
+    table: str, columns: Mapping[str, Any], part: Mapping[str, Any], source: str
+) -> dict[str, np.ndarray]:
+    """The columns of another source in the order of the rows that are there."""
+    key = _KEY.get(table)
+    twice = [name for name in part if name in columns and name != key]
+    if key is None or twice:
+        raise CosimError(
+            "RecorderSim",
+            f"{source} and another source both send {', '.join(twice) or 'everything'} of the table {table}",
+            remedy="Connect one of them, or start a recorder for each",
+        )
+    if list(part[key]) == list(columns[key]):
+        return {name: np.asarray(values) for name, values in part.items() if name != key}
+    row = {name: i for i, name in enumerate(part[key])}
+    order = np.array([row.get(name, -1) for name in columns[key]], dtype=np.int64)
+    return {
+        name: np.where(order >= 0, np.asarray(values)[order], _unknown(name))
+        for name, values in part.items()
+        if name != key
+    }
+
+
+def _unknown(column: str) -> Any:
+    """What stands where no source knows: nothing was counted, and no number is a number."""
+    return 0 if column == "messages" else np.nan
+
+
+def main() -> None:
+    """Run as a process that mosaik starts or connects to."""
+    mosaik_api_v3.start_simulation(RecorderSim(), __doc__ or "", configure_logging=False)
+
+
+if __name__ == "__main__":
+    main()

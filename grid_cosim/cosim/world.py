@@ -1,0 +1,202 @@
+"""The co-simulation: starts the three simulators in this process, connects them and runs to the horizon.
+
+In every step HouseholdSim's connection points feed FeederSim's buses; what the limited elements carry
+reaches HouseholdSim's limits one step later; RecorderSim gets the tables of both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import mosaik
+
+from grid_cosim.cosim import clock
+from grid_cosim.cosim.feeder import Divergence
+from grid_cosim.errors import CosimError, GridCosimError, RunError
+from grid_cosim.results import RunWriter
+
+if TYPE_CHECKING:
+    from grid_cosim.feeder import Feeder, PowerFlow
+    from grid_cosim.neighbourhood import Neighbourhood
+
+SIM_CONFIG = {
+    "HouseholdSim": {"python": "grid_cosim.cosim.households:HouseholdSim"},
+    "FeederSim": {"python": "grid_cosim.cosim.feeder:FeederSim"},
+    "RecorderSim": {"python": "grid_cosim.cosim.recorder:RecorderSim"},
+}
+"""For `mosaik.World`; a copy of it may replace an entry by a `cmd`."""
+
+
+def connect_feeder(world: Any, neighbourhood: Any, grid: Any) -> None:
+    """Every connection point to its bus, and every limited element back to its meter, one step later.
+
+    `neighbourhood` and `grid` are mosaik's entities. A grid of another simulator works too if its elements
+    have the same ids and attributes.
+    """
+    elements = {element.eid: element for element in grid.children}
+    unmeasured = {"P[MW]": float("nan"), "loading[%]": float("nan")}
+    for child in neighbourhood.children:
+        if child.type == "ConnectionPoint":
+            bus = _element(elements, child.extra_info["bus"])
+            world.connect(child, bus, ("P[MW]", "P_load[MW]"), ("Q[MVar]", "Q_load[MVar]"))
+        elif child.type == "Limit":
+            element = _element(elements, child.extra_info["element"])
+            world.connect(element, child, *unmeasured, time_shifted=True, initial_data=unmeasured)
+
+
+def connect_recorder(world: Any, neighbourhood: Any, grid: Any, recorder: Any) -> None:
+    """All tables to the recorder."""
+    world.connect(neighbourhood, recorder, "households", "devices", "limits")
+    world.connect(grid, recorder, "lines", "buses", "limits", "grid")
+
+
+def run_world(
+    neighbourhood: Neighbourhood,
+    feeder: Feeder,
+    folder: Path,
+    *,
+    start: datetime,
+    power_flow: PowerFlow | None = None,
+    check_every: int = 0,
+    on_divergence: Divergence = "stop",
+    progress: Callable[[int], None] | None = None,
+) -> float:
+    """Co-simulate a neighbourhood on its feeder, recording into `folder`; gives the wall time in s.
+
+    `progress` is told after each step how many are done. Whatever happens, the tables until then are kept,
+    and the folder's status says how the run ended. Errors of the simulators arrive here as they were raised;
+    `RunError` where mosaik ends before the horizon without one. May be called from a running event loop.
+    """
+    writer = RunWriter(folder)
+    run = _Run(neighbourhood, feeder, writer, start, power_flow, check_every, on_divergence, progress)
+    try:
+        _outside_event_loops(run)
+        if run.done < run.n_steps:
+            raise RunError(reached=run.done, n_steps=run.n_steps, reason="mosaik gave no reason")
+    except KeyboardInterrupt:
+        run.finish("interrupted", f"stopped by the user after {run.done} of {run.n_steps} steps")
+        raise
+    except GridCosimError as error:
+        run.finish("failed", str(error))
+        raise
+    except BaseException as error:
+        run.finish("failed", f"{type(error).__name__}: {error}")
+        raise
+    return run.finish("complete", "")
+
+
+@dataclass
+class _Run:
+    """One run, and how far it is."""
+
+    neighbourhood: Neighbourhood
+    feeder: Feeder
+    writer: RunWriter
+    start: datetime
+    power_flow: PowerFlow | None
+    check_every: int
+    on_divergence: Divergence
+    progress: Callable[[int], None] | None
+    done: int = 0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    began_s: float = field(default_factory=perf_counter)
+
+    @property
+    def n_steps(self) -> int:
+        return self.neighbourhood.fleet.n_steps
+
+    def on_step(self, done: int) -> None:
+        self.done = done
+        if self.cancelled.is_set():
+            raise KeyboardInterrupt
+        if self.progress is not None:
+            self.progress(done)
+
+    def finish(self, status: Any, message: str) -> float:
+        wall_time_s = perf_counter() - self.began_s
+        self.writer.finish(status, message, wall_time_s)
+        return wall_time_s
+
+    def __call__(self) -> None:
+        """Start, create, connect, run."""
+        step_size = clock.step_size(self.neighbourhood.fleet.dt_h, 1.0)
+        # its own loop, so that mosaik does not leave a closed one behind as this thread's
+        loop = asyncio.new_event_loop()
+        world = mosaik.World(SIM_CONFIG, skip_greetings=True, configure_logging=False, asyncio_loop=loop)
+        try:
+            neighbourhood = world.start("HouseholdSim", neighbourhood=self.neighbourhood).Neighbourhood()
+            grid = world.start(
+                "FeederSim",
+                feeder=self.feeder,
+                power_flow=self.power_flow,
+                start=self.start,
+                step_size=step_size,
+                check_every=self.check_every,
+                on_divergence=self.on_divergence,
+            ).Grid()
+            recorder = world.start(
+                "RecorderSim",
+                writer=self.writer,
+                start=self.start,
+                step_size=step_size,
+                n_steps=self.n_steps,
+                on_step=self.on_step,
+            ).Recorder()
+            connect_feeder(world, neighbourhood, grid)
+            connect_recorder(world, neighbourhood, grid, recorder)
+            world.run(until=self.n_steps * step_size, print_progress=False, shutdown=False)
+        finally:
+            _cancel_pending(loop)
+            world.shutdown()
+
+
+def _outside_event_loops(run: _Run) -> None:
+    """Call `run` in this thread, or where an event loop runs already, as in a notebook, in one of its own."""
+    if not _in_event_loop():
+        run()
+        return
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(run)
+        try:
+            running.result()
+        except KeyboardInterrupt:
+            run.cancelled.set()
+            with suppress(BaseException):
+                running.result()
+            raise
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _cancel_pending(loop: asyncio.AbstractEventLoop) -> None:
+    """End the simulators that still wait for one that has failed."""
+    pending = asyncio.all_tasks(loop)
+    for task in pending:
+        task.cancel()
+    if pending:
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+
+
+def _element(elements: dict[str, Any], eid: str) -> Any:
+    if eid not in elements:
+        raise CosimError(
+            "connect_feeder",
+            f"the grid has no {eid}",
+            remedy="Start FeederSim with the network of the households' scenario",
+        )
+    return elements[eid]

@@ -1,0 +1,157 @@
+"""What every flexible device is: separable dynamics, vectorised over devices, differentiable.
+
+Consumption is positive. Powers are electric, in kW, constant over a control step of `dt_h` hours.
+All tensors are batched over the devices of one kind; nothing here knows households, prices of
+others, a feeder or a co-simulation.
+
+A device is driven in this order, once per control step:
+
+    state = device.receive(state, inputs)          what the step brings (a car plugs in, demand arrives)
+    x = device.observe(state, inputs)              all that its policy may see, besides the price
+    p_min, p_max = device.bounds(state, inputs)    what it can draw
+    state, out = device.step(state, p_kw, inputs)  what happens if it draws p_kw
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Outputs(NamedTuple):
+    """What one control step did, per device; energies are electric and counted at the meter."""
+
+    requested_kwh: Float[Tensor, "devices"]
+    """Newly asked for in this step (a heat pump asks for what holding the set point takes)."""
+    due_kwh: Float[Tensor, "devices"]
+    """Energy whose deadline was settled in this step, delivered or not; zero without deadlines."""
+    served_kwh: Float[Tensor, "devices"]
+    unserved_kwh: Float[Tensor, "devices"]
+    """Of `due_kwh`, what was not delivered."""
+    owed_kwh: Float[Tensor, "devices"]
+    """Still to be delivered after the step."""
+    age_h: Float[Tensor, "devices"]
+    """How long the oldest demand has waited; NaN where nothing waits or waiting has no meaning."""
+    temperature_c: Float[Tensor, "devices"]
+    """Of the room; NaN for devices without one."""
+    too_cold_kelvin_hours: Float[Tensor, "devices"]
+    """Below the comfort band, integrated over the step."""
+    cost_eur: Float[Tensor, "devices"]
+    """The device's own cost: delay, discomfort, undelivered energy. Neither energy nor price."""
+
+
+class Drive(Protocol):
+    """What happens to the devices from outside, step by step (arrivals, weather)."""
+
+    def at(self, step: int) -> Any:
+        """The device's inputs of that control step."""
+
+
+class Device(Protocol):
+    """Dynamics of `n_devices` devices of one kind.
+
+    `State` and `Inputs` are the device's own NamedTuples of tensors, each with `n_devices` rows.
+    """
+
+    @property
+    def n_devices(self) -> int:
+        """How many devices the batch holds."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the columns of `observe`, in order; a checkpoint is bound to them."""
+
+    def init(self, inputs: Any) -> Any:
+        """The state before the first step, whose inputs are given."""
+
+    def receive(self, state: Any, inputs: Any) -> Any:
+        """The state once the step's news has arrived."""
+
+    def observe(self, state: Any, inputs: Any) -> Float[Tensor, "devices features"]:
+        """State and parameters of each device as its policy sees them, of order one."""
+
+    def bounds(self, state: Any, inputs: Any) -> tuple[Float[Tensor, "devices"], Float[Tensor, "devices"]]:
+        """Smallest and largest power, in kW; stated here and nowhere else."""
+
+    def step(self, state: Any, p_kw: Float[Tensor, "devices"], inputs: Any) -> tuple[Any, Outputs]:
+        """The state after drawing `p_kw` (within `bounds`) for one control step, and what it did."""
+
+    def uncontrolled_kw(self, state: Any, inputs: Any) -> Float[Tensor, "devices"]:
+        """What the device draws when nobody controls it."""
+
+    def terminal_cost_eur(
+        self, state: Any, inputs: Any, energy_price_eur_per_kwh: Float[Tensor, "devices"]
+    ) -> Float[Tensor, "devices"]:
+        """Value of the state that leaves the horizon; the same for every controller."""
+
+
+class Population(Protocol):
+    """How devices of one kind, and what happens to them, are drawn at random."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind; a checkpoint is bound to it."""
+
+    def sample(self, n_devices: int, *, dt_h: float, generator: torch.Generator) -> Device:
+        """Draw the parameters of that many devices."""
+
+    def drive(
+        self,
+        device: Any,
+        *,
+        n_steps: int,
+        start_hour: float,
+        outdoor_c: Float[Tensor, "steps_and_outlook #devices"],
+        generator: torch.Generator,
+    ) -> Drive:
+        """Draw what happens to them from `start_hour` (of the day) on.
+
+        `outdoor_c` reaches beyond the horizon by as much of the weather forecast as is known; what
+        lies beyond its end is taken to stay as it is there.
+        """
+
+
+def hour_features(hour: float, like: Float[Tensor, "devices"]) -> list[Tensor]:
+    """Hour of the day on the unit circle, one column each for sine and cosine."""
+    angle = torch.full_like(like, 2.0 * torch.pi * hour / 24.0)
+    return [angle.sin(), angle.cos()]
+
+
+def lognormal(
+    n: int,
+    *,
+    median: float,
+    spread: float,
+    generator: torch.Generator,
+    low: float = 0.0,
+    high: float = torch.inf,
+) -> Float[Tensor, "n"]:
+    """Log-normal draws with the given median and standard deviation of the logarithm, clipped."""
+    draw = torch.randn(n, generator=generator, dtype=torch.float64)
+    return (median * (spread * draw).exp()).clamp(low, high)
+
+
+def normal(
+    n: int, *, mean: float, spread: float, generator: torch.Generator, low: float, high: float
+) -> Float[Tensor, "n"]:
+    """Normal draws, clipped to `[low, high]`."""
+    draw = torch.randn(n, generator=generator, dtype=torch.float64)
+    return (mean + spread * draw).clamp(low, high)
+
+
+def to_dtype(value: T, dtype: torch.dtype) -> T:
+    """A copy of a device, state, drive or inputs with its floating-point tensors in `dtype`."""
+    if isinstance(value, Tensor):
+        return cast(T, value.to(dtype) if value.is_floating_point() else value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {f.name: to_dtype(getattr(value, f.name), dtype) for f in fields(value)}
+        return cast(T, replace(value, **changed))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return cast(T, type(value)(*(to_dtype(item, dtype) for item in value)))
+    return value

@@ -1,0 +1,328 @@
+"""Air-source heat pumps in buildings of one thermal zone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grid_cosim.devices.device import Outputs, hour_features, lognormal, normal
+
+
+class BuildingState(NamedTuple):
+    """One lumped temperature for air and fabric."""
+
+    temperature_c: Float[Tensor, "devices"]
+
+
+class WeatherInputs(NamedTuple):
+    """Outdoor temperature in the step, and its mean over the next 6 and 24 hours (the forecast)."""
+
+    hour: float
+    outdoor_c: Float[Tensor, "#devices"]
+    next_6h_c: Float[Tensor, "#devices"]
+    next_24h_c: Float[Tensor, "#devices"]
+
+
+@final
+@dataclass(frozen=True)
+class HeatPump:
+    """A batch of inverter heat pumps, each heating a first-order RC model of its building.
+
+    Building: C dT/dt = COP p + gains - H (T - T_out), the simple hourly model of ISO 13790 reduced to
+    one node, solved exactly for constant power within the step.
+    Heat pump: COP = 0.85 (6.08 - 0.09 dT + 0.0005 dT²) of air-source machines, dT between the heating
+    water and the outdoor air, heating curve 40 - 1.0 T_out for radiators and 30 - 0.5 T_out for floor
+    heating: Ruhnau, Hirth, Praktiknjo, Scientific Data 6:189 (2019), doi 10.1038/s41597-019-0199-y.
+    Power modulates continuously from zero; defrosting, cycling and hot water are not modelled.
+    """
+
+    heat_loss_kw_per_k: Float[Tensor, "devices"]
+    capacity_kwh_per_k: Float[Tensor, "devices"]
+    gains_kw: Float[Tensor, "devices"]
+    p_max_kw: Float[Tensor, "devices"]
+    set_point_c: Float[Tensor, "devices"]
+    floor_heating: Float[Tensor, "devices"]
+    """1 with floor heating, 0 with radiators."""
+    initial_c: Float[Tensor, "devices"]
+    dt_h: float
+    band_below_k: float = 1.0
+    """The comfort band reaches this far below the set point, and `band_above_k` above it."""
+    band_above_k: float = 1.5
+    discomfort_eur_per_k2_h: float = 0.005
+    """Of the squared deviation from the set point, per hour."""
+    warmth_eur_per_kwh_heat: float = 0.15
+    """A kelvin below the set point costs, per hour, at least the heat that it saves: who sets 20.5 °C has
+    weighed it against the bill (0.30 EUR/kWh at a COP of 2 to 3). Without it, cooler would be cheaper."""
+    cold_eur_per_k_h: float = 0.5
+    """Of every kelvin below the comfort band, per hour, on top."""
+
+    @property
+    def n_devices(self) -> int:
+        """How many buildings."""
+        return self.p_max_kw.shape[0]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Columns of `observe`."""
+        return (
+            "above_set_point",
+            "hold",
+            "hold_6h",
+            "hold_24h",
+            "kelvin_per_hour",
+            "loss_rate",
+            "kelvin_per_kwh",
+            "cop",
+            "hour_sin",
+            "hour_cos",
+        )
+
+    def cop(self, outdoor_c: Float[Tensor, "#devices"]) -> Float[Tensor, "devices"]:
+        """Coefficient of performance at that outdoor temperature."""
+        floor = self.floor_heating
+        sink = floor * (30.0 - 0.5 * outdoor_c) + (1.0 - floor) * (40.0 - outdoor_c)
+        lift = (sink - outdoor_c).clamp(min=15.0)  # the regression's own range begins at 15 K
+        return 0.85 * (6.08 - 0.09 * lift + 0.0005 * lift**2)
+
+    def holding_kw(
+        self, kept_c: Float[Tensor, "devices"], outdoor_c: Float[Tensor, "#devices"]
+    ) -> Float[Tensor, "devices"]:
+        """Power that keeps the room at `kept_c` for ever, within what the machine can do."""
+        heat = self.heat_loss_kw_per_k * (kept_c - outdoor_c) - self.gains_kw
+        return torch.minimum((heat / self.cop(outdoor_c)).clamp(min=0.0), self.p_max_kw)
+
+    def _decay(self) -> Float[Tensor, "devices"]:
+        return torch.exp(-self.dt_h * self.heat_loss_kw_per_k / self.capacity_kwh_per_k)
+
+    def _power_to_reach(
+        self, temperature_c: Tensor, target_c: Tensor, outdoor_c: Tensor
+    ) -> Float[Tensor, "devices"]:
+        decay = self._decay()
+        settled = (target_c - decay * temperature_c) / (1.0 - decay)
+        heat = self.heat_loss_kw_per_k * (settled - outdoor_c) - self.gains_kw
+        return torch.minimum((heat / self.cop(outdoor_c)).clamp(min=0.0), self.p_max_kw)
+
+    def init(self, inputs: WeatherInputs) -> BuildingState:
+        """The temperatures that were drawn with the buildings."""
+        return BuildingState(self.initial_c)
+
+    def receive(self, state: BuildingState, inputs: WeatherInputs) -> BuildingState:
+        """Weather acts during the step, not at its start."""
+        return state
+
+    def observe(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices features"]:
+        """Distance from the set point, what holding it takes now and later, and how fast the room reacts."""
+        cop = self.cop(inputs.outdoor_c)
+        rate = cop * self.p_max_kw / self.capacity_kwh_per_k
+        columns = [
+            state.temperature_c - self.set_point_c,
+            self.holding_kw(self.set_point_c, inputs.outdoor_c) / self.p_max_kw,
+            self.holding_kw(self.set_point_c, inputs.next_6h_c) / self.p_max_kw,
+            self.holding_kw(self.set_point_c, inputs.next_24h_c) / self.p_max_kw,
+            rate,
+            20.0 * self.heat_loss_kw_per_k / self.capacity_kwh_per_k,
+            2.0 * cop / self.capacity_kwh_per_k,
+            cop / 3.0,
+            *hour_features(inputs.hour, self.p_max_kw),
+        ]
+        return torch.stack(columns, dim=-1)
+
+    def bounds(
+        self, state: BuildingState, inputs: WeatherInputs
+    ) -> tuple[Float[Tensor, "devices"], Float[Tensor, "devices"]]:
+        """From off to full power, or to what ends the step at the top of the comfort band."""
+        top = self.set_point_c + self.band_above_k
+        return (
+            torch.zeros_like(self.p_max_kw),
+            self._power_to_reach(state.temperature_c, top, inputs.outdoor_c),
+        )
+
+    def step(
+        self, state: BuildingState, p_kw: Float[Tensor, "devices"], inputs: WeatherInputs
+    ) -> tuple[BuildingState, Outputs]:
+        """Heat for one step; cost and comfort are those of the temperature at its end."""
+        heat = self.cop(inputs.outdoor_c) * p_kw + self.gains_kw
+        settled = inputs.outdoor_c + heat / self.heat_loss_kw_per_k
+        temperature = settled + (state.temperature_c - settled) * self._decay()
+        deviation = temperature - self.set_point_c
+        cold = (-self.band_below_k - deviation).clamp(min=0.0)
+        cost = self.dt_h * (self._discomfort(deviation) + self.cold_eur_per_k_h * cold)
+        nothing = torch.zeros_like(p_kw)
+        after = BuildingState(temperature)
+        return after, Outputs(
+            requested_kwh=self.holding_kw(self.set_point_c, inputs.outdoor_c) * self.dt_h,
+            due_kwh=nothing,
+            served_kwh=p_kw * self.dt_h,
+            unserved_kwh=nothing,
+            owed_kwh=self._missing_kwh(after, inputs).clamp(min=0.0),
+            age_h=torch.full_like(p_kw, math.nan),
+            temperature_c=temperature,
+            too_cold_kelvin_hours=cold * self.dt_h,
+            cost_eur=cost,
+        )
+
+    def _discomfort(self, deviation_k: Float[Tensor, "devices"]) -> Float[Tensor, "devices"]:
+        """EUR per hour within the comfort band."""
+        warmth = self.warmth_eur_per_kwh_heat * self.heat_loss_kw_per_k
+        return self.discomfort_eur_per_k2_h * deviation_k**2 + warmth * (-deviation_k).clamp(min=0.0)
+
+    def uncontrolled_kw(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices"]:
+        """A thermostat that brings the room to its set point within the hour and keeps it there."""
+        target = state.temperature_c + (self.set_point_c - state.temperature_c) * self.dt_h / max(
+            1.0, self.dt_h
+        )
+        return torch.minimum(
+            self._power_to_reach(state.temperature_c, target, inputs.outdoor_c), self.bounds(state, inputs)[1]
+        )
+
+    def _missing_kwh(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices"]:
+        """Electricity that would lift the room to its set point; negative above it."""
+        kelvin = self.set_point_c - state.temperature_c
+        return self.capacity_kwh_per_k * kelvin / self.cop(inputs.outdoor_c)
+
+    def terminal_cost_eur(
+        self,
+        state: BuildingState,
+        inputs: WeatherInputs,
+        energy_price_eur_per_kwh: Float[Tensor, "devices"],
+    ) -> Float[Tensor, "devices"]:
+        """Electricity for the missing heat (a credit for what is stored above), and discomfort meanwhile.
+
+        The missing heat is made up at half of the power that the machine has to spare, within a day.
+        """
+        kelvin = self.set_point_c - state.temperature_c
+        cop = self.cop(inputs.outdoor_c)
+        spare = (self.p_max_kw - self.holding_kw(self.set_point_c, inputs.outdoor_c)).clamp(min=0.05) * cop
+        recovery_h = (kelvin.clamp(min=0.0) * self.capacity_kwh_per_k / (0.5 * spare)).clamp(max=24.0)
+        discomfort = 0.5 * self._discomfort(-kelvin.clamp(min=0.0)) * recovery_h
+        return energy_price_eur_per_kwh * self._missing_kwh(state, inputs) + discomfort
+
+
+@dataclass(frozen=True)
+class BuildingWeather:
+    """Outdoor temperature, one column for all buildings or one each."""
+
+    start_hour: float
+    dt_h: float
+    outdoor_c: Float[Tensor, "steps columns"]
+    next_6h_c: Float[Tensor, "steps columns"]
+    next_24h_c: Float[Tensor, "steps columns"]
+
+    def at(self, step: int) -> WeatherInputs:
+        """The weather of that step."""
+        hour = (self.start_hour + step * self.dt_h) % 24.0
+        return WeatherInputs(hour, self.outdoor_c[step], self.next_6h_c[step], self.next_24h_c[step])
+
+
+def _mean_ahead(series: Tensor, n_steps: int, window: int) -> Tensor:
+    """Mean of the next `window` values from each step on; the last known value goes on."""
+    padded = torch.cat([series, series[-1:].expand(n_steps + window, -1)])
+    total = torch.cat([torch.zeros_like(padded[:1]), padded.cumsum(0)])
+    return (total[window : window + n_steps] - total[:n_steps]) / window
+
+
+@final
+@dataclass(frozen=True)
+class HeatPumpPopulation:
+    """Houses that have been made fit for a heat pump.
+
+    Heated area and transmission plus ventilation loss per area are log-normal about the values of
+    usually refurbished and newer single-family houses in the German building typology (Loga, Stein,
+    Diefenbach, Born: Deutsche Wohngebäudetypologie, IWU 2015: 0.6 to 1.6 W/(m² K)). Thermal mass:
+    ISO 13790, table 12, between class light and medium (110 to 165 kJ/(m² K)). Internal and passive solar
+    gains in winter 3 W/m² (DIN V 18599-10 internal gains of dwellings, 45 to 90 Wh/(m² d)).
+    The machine covers the load at `design_outdoor_c` (DIN EN 12831, German Rhine valley -10 to -12 °C).
+    """
+
+    heated_area_m2: float = 120.0
+    area_spread: float = 0.25
+    loss_w_per_m2_k: float = 0.95
+    loss_spread: float = 0.3
+    mass_kj_per_m2_k: float = 140.0
+    mass_spread: float = 0.15
+    gains_w_per_m2: float = 3.0
+    design_outdoor_c: float = -12.0
+    oversizing: float = 1.1
+    floor_heating_share: float = 0.5
+    set_point_c: float = 20.5
+    set_point_spread_k: float = 0.7
+
+    @property
+    def kind(self) -> str:
+        """The name in scenarios and checkpoints."""
+        return "heat_pump"
+
+    def sample(self, n_devices: int, *, dt_h: float, generator: torch.Generator) -> HeatPump:
+        """Draw buildings, and machines that fit them."""
+        n = n_devices
+        area = lognormal(
+            n,
+            median=self.heated_area_m2,
+            spread=self.area_spread,
+            generator=generator,
+            low=50.0,
+            high=300.0,
+        )
+        loss = lognormal(
+            n,
+            median=self.loss_w_per_m2_k,
+            spread=self.loss_spread,
+            generator=generator,
+            low=0.3,
+            high=3.0,
+        )
+        mass = lognormal(
+            n,
+            median=self.mass_kj_per_m2_k,
+            spread=self.mass_spread,
+            generator=generator,
+            low=60.0,
+            high=300.0,
+        )
+        floor = torch.rand(n, generator=generator, dtype=torch.float64) < self.floor_heating_share
+        set_point = normal(
+            n,
+            mean=self.set_point_c,
+            spread=self.set_point_spread_k,
+            generator=generator,
+            low=18.0,
+            high=23.0,
+        )
+        drift = torch.rand(n, generator=generator, dtype=torch.float64)
+        unsized = HeatPump(
+            heat_loss_kw_per_k=area * loss / 1e3,
+            capacity_kwh_per_k=area * mass / 3600.0,
+            gains_kw=area * self.gains_w_per_m2 / 1e3,
+            p_max_kw=torch.full((n,), math.inf, dtype=torch.float64),
+            set_point_c=set_point,
+            floor_heating=floor.to(torch.float64),
+            initial_c=set_point - 0.3 + 0.6 * drift,
+            dt_h=dt_h,
+        )
+        design = torch.full((n,), self.design_outdoor_c, dtype=torch.float64)
+        p_max = self.oversizing * unsized.holding_kw(set_point, design)
+        return replace(unsized, p_max_kw=p_max.clamp(min=0.3))
+
+    def drive(
+        self,
+        device: HeatPump,
+        *,
+        n_steps: int,
+        start_hour: float,
+        outdoor_c: Float[Tensor, "steps_and_outlook #devices"],
+        generator: torch.Generator,
+    ) -> BuildingWeather:
+        """The weather as it will be; nothing is random here."""
+        series = outdoor_c.to(device.p_max_kw.dtype)
+        return BuildingWeather(
+            start_hour=start_hour,
+            dt_h=device.dt_h,
+            outdoor_c=series[:n_steps],
+            next_6h_c=_mean_ahead(series, n_steps, max(1, round(6.0 / device.dt_h))),
+            next_24h_c=_mean_ahead(series, n_steps, max(1, round(24.0 / device.dt_h))),
+        )

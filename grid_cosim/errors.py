@@ -1,0 +1,107 @@
+"""The errors that reach a user: each takes facts and composes what happened, where, and what to do.
+
+Everything that a user can cause derives from `GridCosimError`; the command line turns those into
+one message and an exit code. A failed `assert` is our mistake, never the user's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class GridCosimError(Exception):
+    """Base of every error that a user's input or network can cause."""
+
+
+def near_matches(wanted: str, known: Iterable[str], *, n: int = 3) -> str:
+    """Say which known names resemble `wanted`; an empty string where none does."""
+    close = difflib.get_close_matches(wanted, list(known), n=n, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+
+
+class ScenarioError(GridCosimError):
+    """A scenario that cannot be run; lists every problem found, each with its path."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  - {p}" for p in self.problems))
+
+
+class ResultsError(GridCosimError):
+    """A results folder that cannot be read, or that must not be overwritten."""
+
+    def __init__(self, path: object, problem: str, *, remedy: str = "") -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}" + (f". {remedy}" if remedy else ""))
+
+
+class GraphError(GridCosimError):
+    """A communication graph over which the members of a limit cannot agree."""
+
+    def __init__(self, limit: str | None, problem: str, remedy: str) -> None:
+        self.limit = limit
+        where = "Communication graph" if limit is None else f"Communication graph of {limit}"
+        super().__init__(f"{where}: {problem}. Use {remedy}.")
+
+
+class ProfileError(GridCosimError):
+    """A time series that cannot be used: says which file, column and place, and what would mend it."""
+
+    def __init__(
+        self, source: str, problem: str, *, remedy: str, column: str | None = None, where: str | None = None
+    ) -> None:
+        self.source = source
+        self.column = column
+        self.where = where
+        place = source + (f", column {column!r}" if column else "") + (f", {where}" if where else "")
+        super().__init__(f"{place}: {problem}. {remedy}")
+
+
+class FeederError(GridCosimError):
+    """A feeder that does not exist, cannot be read, or cannot be simulated."""
+
+    def __init__(self, source: str, problem: str, *, remedy: str = "") -> None:
+        self.source = source
+        stop = "" if problem.endswith(("?", ".")) else "."
+        super().__init__(f"Feeder {source}: {problem}" + (f"{stop} {remedy}." if remedy else stop))
+
+
+class CosimError(GridCosimError):
+    """A simulator that was started or wired in a way that cannot work."""
+
+    def __init__(self, simulator: str, problem: str, *, remedy: str) -> None:
+        self.simulator = simulator
+        stop = "" if problem.endswith(("?", ".")) else "."
+        super().__init__(f"{simulator}: {problem}{stop} {remedy}.")
+
+
+class PowerFlowError(GridCosimError):
+    """A step for which the grid has no AC solution: says when, and what stands out."""
+
+    def __init__(self, source: str, *, step: int, when: str, problem: str) -> None:
+        self.step = step
+        super().__init__(
+            f"Feeder {source}, step {step} ({when}): {problem}. Lower the load or the share of devices, "
+            "strengthen the network, or go on without this step (on_divergence = 'continue')."
+        )
+
+
+class HorizonError(GridCosimError):
+    """A co-simulation that wants to go beyond what its scenario knows."""
+
+    def __init__(self, *, wanted: int, n_steps: int) -> None:
+        super().__init__(
+            f"The households were asked for step {wanted} of {n_steps}. "
+            f"Run the world until {n_steps} control steps, or make the scenario longer."
+        )
+
+
+class RunError(GridCosimError):
+    """A co-simulation that ended before its horizon."""
+
+    def __init__(self, *, reached: int, n_steps: int, reason: str) -> None:
+        self.reached, self.n_steps = reached, n_steps
+        super().__init__(f"The run ended after {reached} of {n_steps} steps: {reason}.")

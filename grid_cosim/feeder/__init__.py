@@ -1,0 +1,51 @@
+"""Everything that knows pandapower: feeders by name, their limits, and the AC power flow.
+
+The names are imported on first use: pandapower takes seconds to import, and a caller who only wants
+to know which feeders exist need not wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grid_cosim.feeder.background import Background
+    from grid_cosim.feeder.catalogue import FeederInfo, check_source, list_feeders, simbench_codes
+    from grid_cosim.feeder.limits import Limits
+    from grid_cosim.feeder.network import Feeder, load_feeder
+    from grid_cosim.feeder.power_flow import PandapowerFlow, PowerFlow, Snapshot
+
+_HOME = {
+    "Background": "background",
+    "Feeder": "network",
+    "FeederInfo": "catalogue",
+    "Limits": "limits",
+    "PandapowerFlow": "power_flow",
+    "PowerFlow": "power_flow",
+    "Snapshot": "power_flow",
+    "check_source": "catalogue",
+    "list_feeders": "catalogue",
+    "load_feeder": "network",
+    "simbench_codes": "catalogue",
+}
+
+__all__ = [
+    "Background",
+    "Feeder",
+    "FeederInfo",
+    "Limits",
+    "PandapowerFlow",
+    "PowerFlow",
+    "Snapshot",
+    "check_source",
+    "list_feeders",
+    "load_feeder",
+    "simbench_codes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,115 @@
+"""Which feeders there are, by name. Needs no pandapower: the numbers come from `feeders/catalogue.csv`.
+
+`feeders/build_catalogue.py` writes that file.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from grid_cosim.errors import FeederError, near_matches
+from grid_cosim.shipped import shipped
+
+N_SCHUTTERWALD_AREAS = 14
+FILE_KINDS = (".json", ".xlsx")
+_FORMS = (
+    'Name "schutterwald", "schutterwald:2", "simbench:<code>", or a pandapower file (.json, .xlsx); '
+    "`grid-cosim feeders` lists what is at hand"
+)
+
+
+@dataclass(frozen=True)
+class FeederInfo:
+    """One line of the catalogue."""
+
+    name: str
+    title: str
+    buses: int
+    homes: int
+    heat_pumps: int
+    """Homes for which the net itself has a heat pump."""
+    transformers: int
+    loading_percent: float
+    """AC loading of the most loaded transformer, all loads as the net ships."""
+    what: str
+
+
+def list_feeders() -> list[FeederInfo]:
+    """The feeders that were looked at and measured; further SimBench grids load by their code."""
+    with (shipped("feeders") / "catalogue.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            FeederInfo(
+                name=row["name"],
+                title=row["title"],
+                buses=int(row["buses"]),
+                homes=int(row["homes"]),
+                heat_pumps=int(row["heat_pumps"]),
+                transformers=int(row["transformers"]),
+                loading_percent=float(row["loading_percent"]),
+                what=row["what"],
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def simbench_codes() -> list[str]:
+    """Codes of all SimBench grids, each a feeder `simbench:<code>`; they come with the simbench package."""
+    import simbench  # takes seconds, and only some feeders need it
+
+    return [str(code) for code in simbench.collect_all_simbench_codes()]
+
+
+def check_source(source: str | Path) -> None:
+    """Raise `FeederError`, with near matches, if no feeder has this name; loads nothing."""
+    text = str(source)
+    kind, colon, rest = text.partition(":")
+    if kind == "schutterwald":
+        if colon:
+            schutterwald_area(text)
+    elif kind == "simbench" and colon:
+        codes = simbench_codes()
+        if rest not in codes:
+            raise FeederError(
+                text,
+                f"SimBench has no grid {rest!r}.{near_matches(rest, codes)}",
+                remedy=f"{len(codes)} codes are known, such as simbench:1-LV-rural3--2-no_sw",
+            )
+    else:
+        _check_path(text)
+
+
+def schutterwald_area(source: str) -> int | None:
+    """The area of `schutterwald:<area>`, None for all of `schutterwald`."""
+    _, colon, area = source.partition(":")
+    if not colon:
+        return None
+    if re.fullmatch(r"\d+", area) is None or int(area) >= N_SCHUTTERWALD_AREAS:
+        last = N_SCHUTTERWALD_AREAS - 1
+        raise FeederError(
+            source,
+            f"Schutterwald has no area {area!r}",
+            remedy=f"Its areas are schutterwald:0 to schutterwald:{last}; schutterwald alone is all of them",
+        )
+    return int(area)
+
+
+def _check_path(text: str) -> None:
+    path = Path(text)
+    if path.is_file():
+        if path.suffix.lower() not in FILE_KINDS:
+            raise FeederError(
+                text,
+                f"a feeder is not read from {path.suffix or 'a file without an ending'}",
+                remedy="Save the net with pandapower.to_json or pandapower.to_excel",
+            )
+        return
+    if path.is_dir():
+        raise FeederError(text, "this is a folder", remedy="Name the pandapower file in it")
+    if path.suffix.lower() in FILE_KINDS or len(path.parts) > 1:
+        beside = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise FeederError(text, f"no such file.{near_matches(text, beside)}", remedy=_FORMS)
+    names = [info.name for info in list_feeders()]
+    raise FeederError(text, f"unknown.{near_matches(text, names)}", remedy=_FORMS)

@@ -1,0 +1,178 @@
+"""A feeder: the net, its households, its limits and everything else that hangs on it, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+from pandapower.auxiliary import pandapowerNet
+
+from grid_cosim.errors import FeederError
+from grid_cosim.feeder.background import Background, read_background
+from grid_cosim.feeder.geography import read_geography
+from grid_cosim.feeder.homes import find_homes
+from grid_cosim.feeder.limits import Limits, cable_graph, transformer_limits
+from grid_cosim.feeder.opening import drop_profiles, mend, open_net, read_wiring
+from grid_cosim.feeder.wiring import Wiring
+
+
+@dataclass(frozen=True)
+class Feeder:
+    """A network with households in it; rows of the home fields are households."""
+
+    source: str
+    """What the user named."""
+    title: str
+    net: pandapowerNet
+    """A mended copy; for this room only."""
+    home_load: Int[np.ndarray, " homes"]
+    """pandapower load index."""
+    home_names: tuple[str, ...]
+    home_bus: Int[np.ndarray, " homes"]
+    """pandapower bus index."""
+    home_p_kw: Float[np.ndarray, " homes"]
+    """What the net plans: the weight of the home's series in SimBench, a simultaneous value elsewhere."""
+    home_q_kvar: Float[np.ndarray, " homes"]
+    has_heat_pump: Bool[np.ndarray, " homes"] | None
+    """From the net's own heat pump loads; None where the net knows none."""
+    profile: tuple[str | None, ...]
+    """SimBench shape per home, "H0-A"; None elsewhere."""
+    connection_buses: Int[np.ndarray, " connections"]
+    """Buses with homes, sorted."""
+    home_connection: Int[np.ndarray, " homes"]
+    """Row of each home in `connection_buses`."""
+    limits: Limits
+    background: Background
+    licence: str
+    notes: tuple[str, ...]
+    """What was mended or assumed."""
+    buses: pd.DataFrame
+    """By pandapower bus index: name, vn_kv, longitude, latitude (NaN where the net has none)."""
+    lines: pd.DataFrame
+    """By pandapower line index: name, from_bus, to_bus, length_km, max_i_ka, path ([[lon, lat], …], None)."""
+    trafos: pd.DataFrame
+    """By pandapower transformer index: name, hv_bus, lv_bus, rated_kva."""
+    wiring: Wiring
+
+    @property
+    def n_households(self) -> int:
+        """N."""
+        return self.home_load.size
+
+    def first_limit_kw(
+        self, reactive_kvar: Float[np.ndarray, " limits"] | None = None
+    ) -> Float[np.ndarray, " limits"]:
+        """What each limit can carry in kW, before the first AC solution; give Q (kvar) where it is known."""
+        return self.limits.first_limit_kw(reactive_kvar)
+
+    def cable_graph(self, limit: int) -> nx.Graph:
+        """Household rows and "meter" of one limit, joined where they are neighbours along the cables."""
+        return cable_graph(self.limits, limit, self.wiring, self.wiring.node_of_bus[self.home_bus])
+
+
+def load_feeder(
+    source: str | Path | pandapowerNet,
+    *,
+    limit_share: float = 1.0,
+    homes: Sequence[int] | None = None,
+) -> Feeder:
+    """Load a feeder and find its homes and limits.
+
+    Parameters
+    ----------
+    source
+        "schutterwald", "schutterwald:2", "simbench:<code>", a pandapower JSON or Excel file, or a net,
+        which is copied.
+    limit_share
+        Part of every transformer's rating that may be used, above 0.
+    homes
+        Load indices to take as homes, where the net's own marks are not what is wanted.
+
+    Raises
+    ------
+    FeederError
+        An unknown name (with near matches), an unreadable file, a net without homes, transformers or
+        external grid.
+
+    """
+    opened = open_net(source)
+    net, name = opened.net, opened.source
+    if not limit_share > 0:
+        raise FeederError(
+            name, f"limit_share is {limit_share}", remedy="Give a number above 0, 1 for the rating"
+        )
+    if not net.trafo["in_service"].any():
+        raise FeederError(
+            name,
+            "no transformer in service, so no limit to keep",
+            remedy="Add one with pandapower.create_transformer between the external grid and the homes",
+        )
+    notes = mend(net)
+    found = find_homes(net, homes, source=name)
+    wiring, trafo_branch = read_wiring(net, source=name)
+    load = net.load.loc[found.load]
+    home_bus = load["bus"].to_numpy(dtype=np.int64)
+    home_node = wiring.node_of_bus[home_bus]
+    geography = read_geography(net)
+    limits = transformer_limits(geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share)
+    notes += [*found.notes, *geography.notes, *_supply(name, limits, home_node, n_trafos=len(net.trafo))]
+    net.load.loc[found.replaced, "in_service"] = False
+    background = read_background(net, found.load, source=name)
+    drop_profiles(net)
+    connection_buses, home_connection = np.unique(home_bus, return_inverse=True)
+    scaling = 1e3 * load["scaling"].to_numpy(dtype=float)
+    return Feeder(
+        source=name,
+        title=opened.title,
+        net=net,
+        home_load=found.load.to_numpy(dtype=np.int64),
+        home_names=found.names,
+        home_bus=home_bus,
+        home_p_kw=scaling * load["p_mw"].to_numpy(dtype=float),
+        home_q_kvar=scaling * load["q_mvar"].to_numpy(dtype=float),
+        has_heat_pump=found.has_heat_pump,
+        profile=found.profile,
+        connection_buses=connection_buses,
+        home_connection=home_connection.astype(np.int64),
+        limits=limits,
+        background=background,
+        licence=opened.licence,
+        notes=tuple(notes),
+        buses=geography.buses,
+        lines=geography.lines,
+        trafos=geography.trafos,
+        wiring=wiring,
+    )
+
+
+def _supply(source: str, limits: Limits, home_node: Int[np.ndarray, " homes"], *, n_trafos: int) -> list[str]:
+    """Refuse a feeder that no home can live in, and note the homes and transformers that stand apart."""
+    dead = int((home_node < 0).sum())
+    if dead == home_node.size:
+        raise FeederError(
+            source,
+            f"none of its {home_node.size} homes is connected to an external grid",
+            remedy="Close the switches between them, or add a pandapower ext_grid",
+        )
+    if limits.n_limits == 0:
+        raise FeederError(
+            source,
+            f"none of its {home_node.size} homes is supplied through one of its {n_trafos} transformers",
+            remedy="Put the external grid on the other side of a transformer",
+        )
+    notes = []
+    alone = int((limits.coupling.sum(axis=0) == 0).sum()) - dead
+    if dead:
+        notes.append(f"{dead} homes are connected to no external grid: they are without power")
+    if alone:
+        notes.append(f"{alone} homes are supplied through no transformer: no limit binds them")
+    if limits.n_limits < n_trafos:
+        notes.append(
+            f"{n_trafos - limits.n_limits} of {n_trafos} transformers supply no home and are no limits"
+        )
+    return notes

@@ -1,0 +1,186 @@
+"""The fleet: households are rows; who owns which device, the base load, and the net power.
+
+A fleet is what happens to the households, drawn once and the same for every controller; a
+`FleetState` is where their devices are. Devices of one kind form one batch.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grid_cosim.devices import Device, Drive, Outputs, Population
+
+POWER_FACTOR = {"electric_vehicle": 0.98, "heat_pump": 0.95, "deferrable": 0.95}
+"""Inductive, at the meter. VDE-AR-N 4100 asks for at least 0.95 of appliances and charging equipment."""
+
+
+class FleetState(NamedTuple):
+    """The states of the groups, in the order of `Fleet.groups`."""
+
+    devices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class DeviceGroup:
+    """All devices of one kind, and what happens to them."""
+
+    kind: str
+    device: Device
+    household: Int[np.ndarray, "devices"]
+    """Row of the household that owns each device; a household owns at most one of a kind."""
+    drive: Drive
+    power_factor: float
+
+    def __post_init__(self) -> None:
+        assert self.device.n_devices == self.household.size
+        assert np.unique(self.household).size == self.household.size
+
+    @property
+    def kvar_per_kw(self) -> float:
+        """Reactive power that comes with the active one, consumption positive."""
+        return float(np.tan(np.arccos(self.power_factor)))
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """How a kind of device is spread over the households."""
+
+    population: Population
+    owners: Bool[np.ndarray, "households"] | float
+    """Who has one, or the share of households, drawn at random."""
+    power_factor: float = 0.95
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """N households over T control steps."""
+
+    dt_h: float
+    base_kw: Float[np.ndarray, "steps households"]
+    base_kvar: Float[np.ndarray, "steps households"]
+    groups: tuple[DeviceGroup, ...]
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return int(self.base_kw.shape[0])
+
+    @property
+    def n_households(self) -> int:
+        """N."""
+        return int(self.base_kw.shape[1])
+
+    def init(self) -> FleetState:
+        """Before the first step."""
+        return FleetState(tuple(g.device.init(g.drive.at(0)) for g in self.groups))
+
+    def receive(self, state: FleetState, step: int) -> FleetState:
+        """Once the step's news has arrived: cars have plugged in, demand has joined the queues."""
+        return FleetState(
+            tuple(
+                g.device.receive(s, g.drive.at(step)) for g, s in zip(self.groups, state.devices, strict=True)
+            )
+        )
+
+    def step(
+        self, state: FleetState, powers_kw: Sequence[Tensor], step: int
+    ) -> tuple[FleetState, tuple[Outputs, ...]]:
+        """Let every group draw its powers for one step."""
+        results = [
+            g.device.step(s, p, g.drive.at(step))
+            for g, s, p in zip(self.groups, state.devices, powers_kw, strict=True)
+        ]
+        return FleetState(tuple(after for after, _ in results)), tuple(out for _, out in results)
+
+    def uncontrolled_kw(self, state: FleetState, step: int) -> tuple[Tensor, ...]:
+        """What every group draws when nobody controls it."""
+        return tuple(
+            g.device.uncontrolled_kw(s, g.drive.at(step))
+            for g, s in zip(self.groups, state.devices, strict=True)
+        )
+
+    def terminal_cost_eur(
+        self, state: FleetState, step: int, energy_price_eur_per_kwh: float
+    ) -> tuple[Tensor, ...]:
+        """Value of the state that leaves the horizon after `step`, per group and device."""
+        return tuple(
+            g.device.terminal_cost_eur(
+                s, g.drive.at(step), torch.full((g.device.n_devices,), energy_price_eur_per_kwh).double()
+            )
+            for g, s in zip(self.groups, state.devices, strict=True)
+        )
+
+    def flex_kw(self, powers_kw: Sequence[Tensor]) -> Float[np.ndarray, "households"]:
+        """Flexible power per household."""
+        total = np.zeros(self.n_households)
+        for group, power in zip(self.groups, powers_kw, strict=True):
+            total[group.household] += power.numpy()
+        return total
+
+    def flex_kvar(self, powers_kw: Sequence[Tensor]) -> Float[np.ndarray, "households"]:
+        """Reactive power of the flexible devices per household."""
+        total = np.zeros(self.n_households)
+        for group, power in zip(self.groups, powers_kw, strict=True):
+            total[group.household] += group.kvar_per_kw * power.numpy()
+        return total
+
+
+def seeded(seed: int, purpose: str) -> np.random.SeedSequence:
+    """A stream of its own for every purpose, so that adding one leaves the others as they were."""
+    return np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
+
+
+def torch_generator(seed: int, purpose: str) -> torch.Generator:
+    """The torch generator of a purpose."""
+    return torch.Generator().manual_seed(int(seeded(seed, purpose).generate_state(1, np.uint64)[0] >> 1))
+
+
+def draw_fleet(
+    *,
+    base_kw: Float[np.ndarray, "steps households"],
+    base_kvar: Float[np.ndarray, "steps households"],
+    ownership: Mapping[str, Ownership],
+    outdoor_c: Float[np.ndarray, "steps_and_outlook"],
+    dt_h: float,
+    start_hour: float,
+    seed: int,
+) -> Fleet:
+    """Draw who owns what, the devices' parameters, and what happens to them.
+
+    `ownership` is by kind. The draws of one kind do not depend on the other kinds.
+    """
+    n_steps, n_households = base_kw.shape
+    weather = torch.as_tensor(outdoor_c, dtype=torch.float64)[:, None]
+    groups = []
+    for kind, owned in ownership.items():
+        household = np.flatnonzero(_owners(owned.owners, n_households, seed, kind))
+        if household.size == 0:
+            continue
+        generator = torch_generator(seed, f"devices of {kind}")
+        device = owned.population.sample(household.size, dt_h=dt_h, generator=generator)
+        drive = owned.population.drive(
+            device,
+            n_steps=n_steps,
+            start_hour=start_hour,
+            outdoor_c=weather,
+            generator=torch_generator(seed, f"what happens to {kind}"),
+        )
+        groups.append(DeviceGroup(kind, device, household, drive, owned.power_factor))
+    return Fleet(dt_h, base_kw, base_kvar, tuple(groups))
+
+
+def _owners(
+    owners: Bool[np.ndarray, "households"] | float, n_households: int, seed: int, kind: str
+) -> Bool[np.ndarray, "households"]:
+    if isinstance(owners, np.ndarray):
+        return owners
+    order = np.random.default_rng(seeded(seed, f"owners of {kind}")).permutation(n_households)
+    return np.asarray(order < round(owners * n_households))

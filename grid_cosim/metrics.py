@@ -1,0 +1,231 @@
+"""The KPIs: each one is defined here, once, with its unit and its words; documentation and report reuse them.
+
+All come from AC results and device states, none from what a controller believes. A KPI that does not apply,
+such as the cold in homes without heat pumps, is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from grid_cosim.results import Results, Run
+from grid_cosim.results.writer import write_json
+
+KPIS_FILE = "kpis.json"
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """One number that says how well a controller did; smaller is better for all of them."""
+
+    label: str
+    """Its name for people."""
+    unit: str
+    """Its unit; empty for a pure number."""
+    definition: str
+    """What it is, in one or two sentences."""
+    value: Callable[[Results, Run], float]
+    """Computes it for one run."""
+    good_up_to: float | None = None
+    """The largest value that counts as good; `None` where there is no such line."""
+    above_uncontrolled: bool = False
+    """Whether `good_up_to` counts from what the uncontrolled run has, where there is one."""
+
+
+def _peak_loading_percent(_results: Results, run: Run) -> float:
+    limits = run.table("limits")
+    return _largest(100.0 * limits["loading_percent"] / limits["limit_percent"])
+
+
+def _energy_above_limit_percent(_results: Results, run: Run) -> float:
+    limits = run.table("limits")
+    p_kw = limits["p_kw"].abs()
+    loading = limits["loading_percent"]
+    above = loading > limits["limit_percent"]
+    excess_kw = (p_kw * (1.0 - limits["limit_percent"] / loading.where(above))).where(above, 0.0)
+    return _share_percent(excess_kw.sum(), p_kw.sum())
+
+
+def _unserved_energy_percent(_results: Results, run: Run) -> float:
+    devices = run.table("devices")
+    return _share_percent(devices["unserved_kwh"].sum(), devices["due_kwh"].sum())
+
+
+def _deferred_energy_kwh(_results: Results, run: Run) -> float:
+    devices = run.table("devices")
+    return float(devices.loc[devices["time"] == devices["time"].max(), "owed_kwh"].sum())
+
+
+def _cold_kelvin_hours_per_home(_results: Results, run: Run) -> float:
+    devices = run.table("devices")
+    heat_pumps = devices[devices["kind"] == "heat_pump"]
+    return _ratio(heat_pumps["too_cold_kelvin_hours"].sum(), heat_pumps["household"].nunique())
+
+
+def _price_spread_eur_per_kwh(_results: Results, run: Run) -> float:
+    limits = run.table("limits")
+    priced = limits[limits["price_max_eur_per_kwh"] > 0.0]
+    spread = (priced["price_max_eur_per_kwh"] - priced["price_min_eur_per_kwh"]).mean()
+    return float(spread) if len(priced) else 0.0
+
+
+def _messages_per_home_per_step(results: Results, run: Run) -> float:
+    limits = run.table("limits")
+    return _ratio(limits["messages"].sum(), len(results.topology.homes) * limits["time"].nunique())
+
+
+def _flexibility_cost_eur(results: Results, run: Run) -> float:
+    flex_kwh = run.table("households")["flex_kw"].sum() * results.basis.dt_h
+    shifted_kwh = flex_kwh - run.table("devices")["requested_kwh"].sum()
+    return _own_cost_eur(run) + results.basis.tariff_eur_per_kwh * float(shifted_kwh)
+
+
+def _total_cost_eur(results: Results, run: Run) -> float:
+    energy_kwh = run.table("households")["p_kw"].sum() * results.basis.dt_h
+    return _own_cost_eur(run) + results.basis.tariff_eur_per_kwh * float(energy_kwh)
+
+
+def _ac_check_max_dv_pu(_results: Results, run: Run) -> float:
+    return _largest(run.table("grid")["ac_check_dv_pu"])
+
+
+def _wall_time_s(_results: Results, run: Run) -> float:
+    return run.wall_time_s
+
+
+def _own_cost_eur(run: Run) -> float:
+    devices = run.table("devices")
+    return float(devices["cost_eur"].sum() + devices["terminal_cost_eur"].sum())
+
+
+def _largest(values: pd.Series) -> float:
+    """The largest of the values that are numbers; NaN where there is none."""
+    return float(values.max(skipna=True)) if values.notna().any() else float("nan")
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part) / float(whole) if whole else float("nan")
+
+
+def _share_percent(part: float, whole: float) -> float:
+    return 100.0 * _ratio(part, whole)
+
+
+KPIS: Mapping[str, Kpi] = MappingProxyType(
+    {
+        "peak_loading_percent": Kpi(
+            "Peak loading",
+            "% of limit",
+            "Largest AC loading of any limited element in any step, as a share of its limit.",
+            _peak_loading_percent,
+            good_up_to=101.0,
+        ),
+        "energy_above_limit_percent": Kpi(
+            "Energy above the limit",
+            "%",
+            "Energy that the limited elements carried beyond their limits, as a share of all the "
+            "energy that they carried. In a step above the limit, the part beyond it is p · (1 − limit "
+            "/ loading).",
+            _energy_above_limit_percent,
+            good_up_to=0.1,
+        ),
+        "unserved_energy_percent": Kpi(
+            "Energy not delivered",
+            "%",
+            "Energy that was not delivered by its deadline, as a share of the energy whose deadline "
+            "came: cars at departure, postponed demand when it is served or expires.",
+            _unserved_energy_percent,
+            good_up_to=0.5,
+        ),
+        "deferred_energy_kwh": Kpi(
+            "Still owed at the end",
+            "kWh",
+            "Energy asked for but not yet delivered after the last step, deadline still to come.",
+            _deferred_energy_kwh,
+        ),
+        "cold_kelvin_hours_per_home": Kpi(
+            "Too cold, per home",
+            "K·h",
+            "Time that a home with a heat pump spent below its comfort band, weighted by how many "
+            "kelvin; mean over those homes. Good: at most 0.1 K·h more than without control.",
+            _cold_kelvin_hours_per_home,
+            good_up_to=0.1,
+            above_uncontrolled=True,
+        ),
+        "price_spread_eur_per_kwh": Kpi(
+            "Price spread",
+            "EUR/kWh",
+            "Largest minus smallest copy of a limit's congestion price among its members, mean over "
+            "the limits and steps with a price above zero; 0 where there never was one.",
+            _price_spread_eur_per_kwh,
+        ),
+        "messages_per_home_per_step": Kpi(
+            "Messages per home and step",
+            "",
+            "Messages sent between neighbours, one per directed edge and round, per home and control step.",
+            _messages_per_home_per_step,
+        ),
+        "flexibility_cost_eur": Kpi(
+            "Cost of flexibility",
+            "EUR",
+            "What the flexible devices cost beyond taking energy when it is asked for: delay, "
+            "discomfort, undelivered energy, the state left at the end, and the tariff on energy used "
+            "beyond (or short of) what was asked.",
+            _flexibility_cost_eur,
+        ),
+        "total_cost_eur": Kpi(
+            "Total cost",
+            "EUR",
+            "All energy at the tariff, plus delay, discomfort, undelivered energy and the state left "
+            "at the end. Congestion prices are transfers between neighbours and not counted.",
+            _total_cost_eur,
+        ),
+        "ac_check_max_dv_pu": Kpi(
+            "AC check",
+            "pu",
+            "Largest voltage difference between the recorded power flow and a plain one from a flat "
+            "start, over the steps that were checked.",
+            _ac_check_max_dv_pu,
+            good_up_to=1e-5,
+        ),
+        "wall_time_s": Kpi("Wall time", "s", "Real time that the run took.", _wall_time_s),
+    }
+)
+"""KPI name → what it is, in the order of reading."""
+
+
+def kpis(results: Results) -> dict[str, dict[str, float]]:
+    """Controller → KPI name → value; a run that stopped early counts what it reached; one without rows: NaN."""
+    return {
+        controller: {
+            name: kpi.value(results, run) if run.started else float("nan") for name, kpi in KPIS.items()
+        }
+        for controller, run in results.runs.items()
+    }
+
+
+def is_good(name: str, controller: str, values: Mapping[str, Mapping[str, float]]) -> bool | None:
+    """Whether a KPI is as it should be; `None` where there is no line to hold it against."""
+    kpi = KPIS[name]
+    value = values[controller][name]
+    if kpi.good_up_to is None or np.isnan(value):
+        return None
+    start = 0.0
+    if kpi.above_uncontrolled and "uncontrolled" in values:
+        if controller == "uncontrolled":
+            return None
+        start = float(np.nan_to_num(values["uncontrolled"][name]))
+    return bool(value <= kpi.good_up_to + start)
+
+
+def write_kpis(results: Results, folder: Path | str) -> Path:
+    """Write `kpis.json`, a key per controller, into a results folder; NaN becomes null."""
+    path = Path(folder) / KPIS_FILE
+    write_json(path, kpis(results))
+    return path

@@ -1,0 +1,132 @@
+"""The neighbourhood: a fleet, its controller and its meters, one control step at a time.
+
+This is the pure object behind the household simulator: arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grid_cosim.controllers import Controller, Decision, FleetDemand, Policies
+from grid_cosim.coordination import Copies
+from grid_cosim.coordination.meters import Meters, MeterState
+from grid_cosim.devices import Outputs
+from grid_cosim.fleet import Fleet, FleetState
+
+
+@dataclass(frozen=True)
+class NeighbourhoodState:
+    """Where everything stands between two steps."""
+
+    fleet: FleetState
+    controller: Any
+    meters: MeterState
+    members_kw: Float[np.ndarray, "limits"]
+    """What the members of each limit drew in the last step."""
+
+
+@dataclass(frozen=True)
+class NeighbourhoodStep:
+    """All that one control step did, in household, device and limit order; kW and kvar."""
+
+    base_kw: Float[np.ndarray, "households"]
+    flex_kw: Float[np.ndarray, "households"]
+    q_kvar: Float[np.ndarray, "households"]
+    decision: Decision
+    outputs: tuple[Outputs, ...]
+    terminal_cost_eur: tuple[Tensor, ...]
+    """Zero except after the last step."""
+    meters: MeterState
+    """What the controller was told."""
+    members_base_kw: Float[np.ndarray, "limits"]
+    """Inflexible power of each limit's members."""
+
+    @property
+    def p_kw(self) -> Float[np.ndarray, "households"]:
+        """Net power per household."""
+        return self.base_kw + self.flex_kw
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Households behind the limits of one feeder, and who decides for them."""
+
+    household_names: tuple[str, ...]
+    connection: Int[np.ndarray, "households"]
+    """Row of the connection point of each household."""
+    connection_buses: Int[np.ndarray, "connection_points"]
+    """Bus of the grid behind each connection point."""
+    limit_names: tuple[str, ...]
+    fleet: Fleet
+    policies: Policies
+    copies: Copies
+    meters: Meters
+    controller: Controller
+    energy_price_eur_per_kwh: float
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """`household/kind` of every device, group after group."""
+        return tuple(
+            f"{self.household_names[row]}/{group.kind}"
+            for group in self.fleet.groups
+            for row in group.household
+        )
+
+    def init(self) -> NeighbourhoodState:
+        """Before the first step."""
+        nothing = np.zeros(self.copies.n_limits)
+        return NeighbourhoodState(self.fleet.init(), self.controller.init(), self.meters.init(), nothing)
+
+    def step(
+        self,
+        state: NeighbourhoodState,
+        step: int,
+        *,
+        measured_kw: Float[np.ndarray, "limits"],
+        loading_percent: Float[np.ndarray, "limits"],
+    ) -> tuple[NeighbourhoodState, NeighbourhoodStep]:
+        """One control step: meters learn, agents agree, devices act.
+
+        `measured_kw` and `loading_percent` are what each limited element carried in the last step; NaN
+        where nothing is known, as before the first.
+        """
+        fleet = self.fleet
+        meters = self.meters.update(
+            state.meters,
+            members_kw=state.members_kw,
+            measured_kw=measured_kw,
+            loading_percent=loading_percent,
+        )
+        arrived = fleet.receive(state.fleet, step)
+        demand = FleetDemand(fleet, self.policies, arrived, step)
+        memory, decision = self.controller.step(state.controller, demand=demand, meters=meters, step=step)
+        devices, outputs = fleet.step(arrived, decision.powers_kw, step)
+        base_kw, flex_kw = fleet.base_kw[step], fleet.flex_kw(decision.powers_kw)
+        ends = step == fleet.n_steps - 1
+        done = NeighbourhoodStep(
+            base_kw=base_kw,
+            flex_kw=flex_kw,
+            q_kvar=fleet.base_kvar[step] + fleet.flex_kvar(decision.powers_kw),
+            decision=decision,
+            outputs=outputs,
+            terminal_cost_eur=fleet.terminal_cost_eur(devices, step, self.energy_price_eur_per_kwh)
+            if ends
+            else tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups),
+            meters=meters,
+            members_base_kw=self.copies.coupling @ base_kw,
+        )
+        members_kw = self.copies.coupling @ done.p_kw
+        return NeighbourhoodState(devices, memory, meters, members_kw), done
+
+    def at_connection_points(
+        self, per_household: Float[np.ndarray, "households"]
+    ) -> Float[np.ndarray, "connection_points"]:
+        """Sum of a per-household quantity at each connection point."""
+        return np.bincount(self.connection, weights=per_household, minlength=self.connection_buses.size)

@@ -1,0 +1,31 @@
+"""Figures: each function takes `Results` and returns one Bokeh figure; none of them computes a KPI.
+
+Where several limits exist, figures of a limit carry the values of all in their sources, as columns
+`<limit>/<column>`, so that a page can switch between them (`switch_limit` tags the sources that do).
+"""
+
+from __future__ import annotations
+
+from grid_cosim.plots.curves import (
+    energy_owed,
+    energy_served,
+    energy_unserved,
+    indoor_temperature,
+    price,
+    transformer_loading,
+)
+from grid_cosim.plots.feeder_map import MapFrames, feeder_map, map_frames
+from grid_cosim.plots.style import controller_colours
+
+__all__ = [
+    "MapFrames",
+    "controller_colours",
+    "energy_owed",
+    "energy_served",
+    "energy_unserved",
+    "feeder_map",
+    "indoor_temperature",
+    "map_frames",
+    "price",
+    "transformer_loading",
+]

@@ -1,0 +1,207 @@
+"""Curves over time: loading, price, energy and temperature, one colour per controller.
+
+Each figure has one source, with a column `<quantity> <controller>` per curve. Figures of a limit also hold
+`<limit>/<quantity> <controller>` for every limit, and tag the source with the columns that a switch replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, Span
+from bokeh.plotting import figure
+
+from grid_cosim.plots.style import (
+    INK,
+    block_starts,
+    controller_colours,
+    from_zero,
+    style_legend,
+    time_figure,
+)
+from grid_cosim.results import Results, Run
+
+_DASHED: dict[str, Any] = {"line_color": INK, "line_dash": "6 4", "line_width": 1.5}
+
+
+def worst_limit(results: Results) -> str:
+    """The limit that came closest to, or farthest beyond, its limit in any run."""
+    ratios = [
+        (limits["loading_percent"] / limits["limit_percent"]).groupby(limits["limit"], observed=True).max()
+        for limits in (run.table("limits") for run in results.runs.values())
+        if len(limits)
+    ]
+    if not ratios:
+        return str(results.topology.limits["limit"].iloc[0])
+    return str(pd.concat(ratios).idxmax())
+
+
+def transformer_loading(results: Results, *, limit: str | None = None, x_range: Any = None) -> figure:
+    """AC loading of one limit under every controller, one value per control step, with the limit drawn."""
+    plot = time_figure(name="loading", y_label="loading, % of rating", height=320, x_range=x_range)
+    columns = ["loading_percent", "limit_percent"]
+    source, runs = _limit_source(results, columns, limit)
+    for controller, colour in runs.items():
+        look = {"source": source, "mode": "after", "legend_label": controller}
+        plot.step("time", f"loading_percent {controller}", color=colour, line_width=2, **look)
+    for controller in list(runs)[:1]:
+        look = {"source": source, "mode": "after", "legend_label": "limit"}
+        plot.step("time", f"limit_percent {controller}", **_DASHED, **look)
+    _finish(plot, source, list(runs), "@{loading_percent %s}{0.0} %%", from_zero_up=True)
+    return plot
+
+
+def price(results: Results, *, limit: str | None = None, x_range: Any = None) -> figure:
+    """Congestion price of one limit: mean of its members' copies, in the band from smallest to largest."""
+    plot = time_figure(name="price", y_label="congestion price, EUR/kWh", height=300, x_range=x_range)
+    mean, low, high = (f"price_{which}_eur_per_kwh" for which in ("mean", "min", "max"))
+    priced = [name for name, run in results.runs.items() if (run.table("limits")[high] > 0.0).any()]
+    source, runs = _limit_source(results, [mean, low, high], limit, priced)
+    for controller, colour in runs.items():
+        look = {"source": source, "legend_label": controller}
+        band = {"step_mode": "after", "fill_color": colour, "fill_alpha": 0.22}
+        plot.varea_step("time", f"{low} {controller}", f"{high} {controller}", **band, **look)
+        plot.step("time", f"{mean} {controller}", mode="after", color=colour, line_width=2, **look)
+    value = f"@{{{mean} %s}}{{0.000}} (@{{{low} %s}}{{0.000}} – @{{{high} %s}}{{0.000}}) EUR/kWh"
+    _finish(plot, source, list(runs), value, from_zero_up=True)
+    return plot
+
+
+def energy_served(results: Results, *, x_range: Any = None) -> figure:
+    """Energy delivered by its deadline so far (solid), of the energy whose deadline has come (dashed)."""
+    plot = time_figure(name="energy_served", y_label="delivered so far, kWh", n_ticks=4, x_range=x_range)
+    _energy(plot, results, "served_kwh", due="due_kwh")
+    return plot
+
+
+def energy_unserved(results: Results, *, x_range: Any = None) -> figure:
+    """Energy so far that was not delivered by its deadline."""
+    plot = time_figure(name="energy_unserved", y_label="missed so far, kWh", n_ticks=4, x_range=x_range)
+    _energy(plot, results, "unserved_kwh")
+    return plot
+
+
+def energy_owed(results: Results, *, x_range: Any = None) -> figure:
+    """Backlog: energy asked for and not yet delivered, deadline still to come."""
+    plot = time_figure(name="energy_owed", y_label="owed now, kWh", n_ticks=4, x_range=x_range)
+    _energy(plot, results, "owed_kwh", running=False)
+    return plot
+
+
+def indoor_temperature(results: Results, *, x_range: Any = None) -> figure:
+    """Temperatures of homes: median, the band that holds 90 % of them, and the comfort bound if known."""
+    plot = time_figure(name="temperature", y_label="indoor temperature, °C", height=320, x_range=x_range)
+    source, runs = _source(results, _temperature_band)
+    for controller, colour in runs.items():
+        look = {"source": source, "legend_label": controller}
+        band = {"fill_color": colour, "fill_alpha": 0.16}
+        plot.varea("time", f"low {controller}", f"high {controller}", **band, **look)
+        plot.line("time", f"median {controller}", color=colour, line_width=2, **look)
+    if runs and results.basis.comfort_low_c is not None:
+        plot.add_layout(
+            Span(name="comfort", dimension="width", location=results.basis.comfort_low_c, **_DASHED)
+        )
+    _finish(plot, source, list(runs), "@{median %s}{0.0} °C (@{low %s}{0.0} – @{high %s}{0.0})")
+    return plot
+
+
+def _temperature_band(run: Run) -> pd.DataFrame:
+    devices = run.table("devices")
+    wide = _wide(devices[devices["temperature_c"].notna()], "device", "temperature_c")
+    low, median, high = np.nanpercentile(wide.to_numpy(), [5, 50, 95], axis=1) if len(wide) else ([], [], [])
+    return pd.DataFrame({"low": low, "median": median, "high": high}, index=wide.index)
+
+
+def _energy(
+    plot: figure, results: Results, column: str, *, due: str | None = None, running: bool = True
+) -> None:
+    """Sums over all devices, per step or running."""
+    columns = [column, due] if due else [column]
+
+    def sums(run: Run) -> pd.DataFrame:
+        per_step = run.table("devices").groupby("time")[columns].sum()
+        return per_step.cumsum() if running else per_step
+
+    source, runs = _source(results, sums)
+    for controller, colour in runs.items():
+        look = {"source": source, "color": colour, "legend_label": controller}
+        if due:
+            plot.line("time", f"{due} {controller}", line_width=1.2, line_dash="3 3", **look)
+        plot.line("time", f"{column} {controller}", line_width=2, **look)
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    _finish(plot, source, list(runs), f"@{{{column} %s}}{{0,0.0}} kWh", from_zero_up=True)
+
+
+def _limit_source(
+    results: Results, columns: list[str], shown: str | None, controllers: list[str] | None = None
+) -> tuple[ColumnDataSource, dict[str, str]]:
+    """The columns of every limit, and under their own names those of the limit that is shown."""
+    shown = worst_limit(results) if shown is None else shown
+
+    def of_run(run: Run) -> pd.DataFrame:
+        wide = run.table("limits").pivot(index="time", columns="limit", values=columns)
+        own = {column: wide[(column, shown)] for column in columns if (column, shown) in wide}
+        named = {f"{limit}/{column}": wide[(column, limit)] for column, limit in wide.columns}
+        return pd.DataFrame(own | named, index=wide.index, dtype=np.float32)
+
+    source, runs = _source(results, of_run, controllers)
+    source.tags = ["switch_limit", *(f"{column} {controller}" for controller in runs for column in columns)]
+    return source, runs
+
+
+def _source(
+    results: Results, of_run: Callable[[Run], pd.DataFrame], controllers: list[str] | None = None
+) -> tuple[ColumnDataSource, dict[str, str]]:
+    """One source for all runs that have rows, on their common time axis, and the colours of those runs.
+
+    Long runs are thinned to the largest value of each block of steps, "low" columns to the smallest.
+    """
+    parts = {}
+    for controller in results.runs if controllers is None else controllers:
+        part = of_run(results.runs[controller])
+        if len(part):
+            parts[controller] = part.set_axis([f"{column} {controller}" for column in part.columns], axis=1)
+    if not parts:
+        return ColumnDataSource({"time": []}), {}
+    together = pd.concat(parts.values(), axis=1).sort_index()
+    starts = block_starts(len(together))
+    data = {"time": together.index.to_numpy()[starts]}
+    for name in together.columns:
+        thin = np.fmin if name.startswith("low ") else np.fmax
+        data[name] = thin.reduceat(together[name].to_numpy(), starts)
+    colours = controller_colours(results.runs)
+    return ColumnDataSource(data), {controller: colours[controller] for controller in parts}
+
+
+def _wide(frame: pd.DataFrame, key: str, column: str) -> pd.DataFrame:
+    """One row per time and one column per id."""
+    return frame.pivot(index="time", columns=key, values=column)
+
+
+def _finish(
+    plot: figure, source: ColumnDataSource, controllers: list[str], value: str, *, from_zero_up: bool = False
+) -> None:
+    """Range, legend, and one tooltip that tells all curves at the time under the pointer."""
+    if not controllers:
+        return
+    heights = np.stack([values for name, values in source.data.items() if name != "time"])
+    if from_zero_up:
+        plot.y_range = from_zero(float(np.nanmax(heights)))
+    source.data["under_pointer"] = np.full(heights.shape[1], np.nanmax(heights), dtype=np.float32)
+    traced = plot.line("time", "under_pointer", source=source, line_alpha=0.0)
+    rows = [(name, value.replace("%s", name).replace("%%", "%")) for name in controllers]
+    plot.add_tools(
+        HoverTool(
+            renderers=[traced],
+            mode="vline",
+            line_policy="prev",
+            point_policy="follow_mouse",
+            tooltips=[("time", "@time{%a %d %b %H:%M}"), *rows],
+            formatters={"@time": "datetime"},
+            visible=False,
+        )
+    )
+    style_legend(plot)

@@ -1,0 +1,159 @@
+"""What all figures share: colours, fonts, axes and the thinning of long runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from bokeh.models import DatetimeTickFormatter, Range1d, Span
+from bokeh.plotting import figure
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
+INK = "#7a8793"
+"""Text and axes: readable on a light and on a dark page."""
+HAIRLINE = "rgba(125, 135, 145, 0.22)"
+
+_KNOWN = {
+    "uncontrolled": "#d9541e",
+    "independent": "#b08d2f",
+    "consensus": "#0f83a6",
+    "centralised": "#7559b5",
+    "dimming": "#c4679b",
+}
+# Okabe and Ito 2008, "Color Universal Design": distinguishable with any colour vision.
+_OTHERS = ("#009e73", "#56b4e9", "#e69f00", "#cc79a7", "#999999")
+
+MAX_POINTS = 2_000
+"""Points of a curve at most; longer runs are thinned."""
+
+# Up to 101 % shades of blue, then a jump to orange and red: a pair that any colour vision tells apart.
+_LOADING_LIGHT = (
+    (0, "#c3ced6"),
+    (35, "#93b7cd"),
+    (70, "#4f93bd"),
+    (100.9, "#1c5f93"),
+    (101.1, "#f08a24"),
+    (120, "#a3150f"),
+)
+_LOADING_DARK = (
+    (0, "#44515c"),
+    (35, "#3f6f8c"),
+    (70, "#4c9dcb"),
+    (100.9, "#a9dcf5"),
+    (101.1, "#ffa63d"),
+    (120, "#ff4a36"),
+)
+LOADING_MAX_PERCENT = 120.0
+
+
+def controller_colours(controllers: Iterable[str]) -> dict[str, str]:
+    """The colour of each controller, the same in every figure and table."""
+    unknown = iter(_OTHERS * 10)
+    return {name: _KNOWN[name] if name in _KNOWN else next(unknown) for name in controllers}
+
+
+def loading_palette(*, dark: bool = False) -> list[str]:
+    """Colours for 0 to 120 % loading in steps of half a percent."""
+    stops = _LOADING_DARK if dark else _LOADING_LIGHT
+    percents, colours = zip(*stops, strict=True)
+    return _mix(percents, colours, np.arange(0.25, LOADING_MAX_PERCENT, 0.5))
+
+
+def _mix(at: Sequence[float], colours: Sequence[str], wanted: np.ndarray) -> list[str]:
+    """Colours between given ones, channel by channel."""
+    channels = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours]).T
+    mixed = np.stack([np.interp(wanted, at, channel) for channel in channels], axis=1).round().astype(int)
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in mixed]
+
+
+def voltage_palette() -> list[str]:
+    """Colours for 0.9 to 1.1 pu: orange below, purple above, pale at the nominal voltage."""
+    return _mix((0, 20, 40), ("#d9661f", "#b4b9bd", "#5b3fb0"), np.arange(41))
+
+
+def time_figure(
+    *, name: str, y_label: str, height: int = 280, n_ticks: int = 8, x_range: Any = None
+) -> figure:
+    """An empty figure over time with a cursor named `cursor`, which a page may move."""
+    given = {} if x_range is None else {"x_range": x_range}
+    plot = figure(
+        name=name,
+        x_axis_type="datetime",
+        height=height,
+        sizing_mode="stretch_width",
+        tools="xpan,xbox_zoom,reset,save",
+        active_drag=None,
+        y_axis_label=y_label,
+        **given,
+    )
+    style(plot)
+    plot.xaxis.formatter = DatetimeTickFormatter(
+        hours="%H:%M", days="%a %d %b", months="%b %Y", hourmin="%H:%M", minutes="%H:%M"
+    )
+    plot.xaxis.formatter.context = DatetimeTickFormatter(
+        hours="%a %d %b", hourmin="%a %d %b", days="%Y", minutes="%a %d %b"
+    )
+    plot.xaxis.formatter.context_which = "start"
+    plot.xaxis.formatter.hide_repeats = True
+    plot.xaxis[0].ticker.desired_num_ticks = n_ticks
+    plot.add_layout(
+        Span(
+            name="cursor",
+            dimension="height",
+            location=float("nan"),
+            line_color=INK,
+            line_width=1.2,
+            line_alpha=0.9,
+        )
+    )
+    return plot
+
+
+def style(plot: figure) -> None:
+    """Give a figure the look of the house: transparent, few lines, quiet text."""
+    plot.background_fill_alpha = 0.0
+    plot.border_fill_alpha = 0.0
+    plot.outline_line_color = None
+    plot.toolbar.logo = None
+    plot.toolbar.autohide = True
+    plot.min_border_left = 8
+    plot.grid.grid_line_color = HAIRLINE
+    plot.xgrid.grid_line_color = None
+    for axis in plot.axis:
+        axis.axis_line_color = HAIRLINE
+        axis.major_tick_line_color = HAIRLINE
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = axis.axis_label_text_color = INK
+        axis.major_label_text_font = axis.axis_label_text_font = FONT
+        axis.major_label_text_font_size = "12px"
+        axis.axis_label_text_font_size = "12px"
+        axis.axis_label_text_font_style = "normal"
+
+
+def style_legend(plot: figure) -> None:
+    """Put the legend above the plot, in one row; a click hides a curve."""
+    legend = plot.legend[0]
+    plot.center.remove(legend)
+    plot.add_layout(legend, "above")
+    legend.orientation = "horizontal"
+    legend.click_policy = "hide"
+    legend.background_fill_alpha = legend.border_line_alpha = 0.0
+    legend.label_text_color = INK
+    legend.label_text_font = FONT
+    legend.label_text_font_size = "12px"
+    legend.padding = legend.margin = 2
+    legend.spacing = 14
+    legend.ncols = 3 if plot.height < 300 else 6
+    legend.glyph_width = 18
+
+
+def block_starts(n_steps: int, max_points: int = MAX_POINTS) -> np.ndarray:
+    """First step of each block of equally many steps, at most so many blocks."""
+    size = max(1, -(-n_steps // max_points))
+    return np.arange(0, n_steps, size)
+
+
+def from_zero(largest: float, *, room: float = 1.08) -> Range1d:
+    """A range from zero to a little above the largest value."""
+    return Range1d(0.0, largest * room if largest > 0.0 else 1.0)

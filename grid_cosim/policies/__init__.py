@@ -1,0 +1,1 @@
+"""Policies: the price-monotone network, its training, its checkpoints."""

@@ -1,0 +1,115 @@
+"""One file that rebuilds its policy: weights, network, features, recipe, versions. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from grid_cosim.errors import GridCosimError
+from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
+
+FORMAT = "grid_cosim policy 1"
+
+
+class PolicyError(GridCosimError):
+    """A policy file that cannot be used."""
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        super().__init__(f"policy {path}: {problem}. {remedy}")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trained response of one kind of device, with where it comes from."""
+
+    kind: str
+    feature_names: tuple[str, ...]
+    network: PriceMonotoneNetwork
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    sha256: str = ""
+    """Of the file it was loaded from."""
+
+
+def save_policy(policy: Policy, path: Path) -> None:
+    """Write the checkpoint whole or not at all."""
+    described = {
+        "format": FORMAT,
+        "kind": policy.kind,
+        "feature_names": list(policy.feature_names),
+        "network": asdict(policy.network.config),
+        "recipe": policy.recipe,
+        "versions": policy.versions,
+    }
+    partial = path.with_name(path.name + ".partial")
+    tensors = {name: t.detach().contiguous() for name, t in policy.network.state_dict().items()}
+    save_file(tensors, partial, metadata={"grid_cosim": json.dumps(described, sort_keys=True)})
+    partial.replace(path)
+
+
+def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Policy:
+    """Rebuild a policy and make sure that it is one for this kind of device.
+
+    Raises `PolicyError` for a missing file, a file of another format, and a policy that was trained for
+    another kind or for other features.
+    """
+    if not path.is_file():
+        raise PolicyError(path, "no such file", "Train one with `grid-cosim train`, or correct the path.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise PolicyError(
+            path, f"not a safetensors file ({error})", "Policies are written by `grid-cosim train`."
+        ) from error
+    described = json.loads(metadata.get("grid_cosim", "{}"))
+    if described.get("format") != FORMAT:
+        raise PolicyError(
+            path,
+            f"format is {described.get('format')!r}, expected {FORMAT!r}",
+            "Retrain it with this version.",
+        )
+    if described["kind"] != kind:
+        raise PolicyError(
+            path,
+            f"trained for {described['kind']!r}, but wanted for {kind!r}",
+            f"Give a policy that was trained for {kind!r}.",
+        )
+    if tuple(described["feature_names"]) != feature_names:
+        raise PolicyError(
+            path,
+            f"sees the features {described['feature_names']}, but the device shows {list(feature_names)}",
+            "The device has changed since; retrain the policy.",
+        )
+    shape = {**described["network"], "hidden": tuple(described["network"]["hidden"])}
+    network = PriceMonotoneNetwork(NetworkConfig(**shape))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise PolicyError(
+            path, f"weights do not fit ({error})", "The file is damaged; retrain it."
+        ) from error
+    network.requires_grad_(False)
+    return Policy(
+        kind=kind,
+        feature_names=feature_names,
+        network=network,
+        recipe=described["recipe"],
+        versions=described["versions"],
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """What the weights depend on."""
+    from importlib.metadata import version
+
+    return {"grid_cosim": version("grid-cosim"), "torch": torch.__version__}

@@ -1,0 +1,31 @@
+"""Time series from outside: outdoor temperature, inflexible household load, a user's own files.
+
+The simulation clock is local standard time: naive, with equal steps, no daylight saving.
+"""
+
+from __future__ import annotations
+
+from grid_cosim.profiles.households import (
+    ANNUAL_KWH_MEAN,
+    HouseholdShapes,
+    base_load_from_file,
+    household_base_load,
+    household_shapes,
+)
+from grid_cosim.profiles.licences import LICENCES
+from grid_cosim.profiles.series import CET, interval_mean, read_series
+from grid_cosim.profiles.weather import outdoor_temperature, shipped_weather
+
+__all__ = [
+    "ANNUAL_KWH_MEAN",
+    "CET",
+    "LICENCES",
+    "HouseholdShapes",
+    "base_load_from_file",
+    "household_base_load",
+    "household_shapes",
+    "interval_mean",
+    "outdoor_temperature",
+    "read_series",
+    "shipped_weather",
+]

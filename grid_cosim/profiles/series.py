@@ -1,0 +1,245 @@
+"""Read a user's CSV or Parquet file of a regular time series, and bring it to the control step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float
+
+from grid_cosim.errors import ProfileError, near_matches
+
+CET = timezone(timedelta(hours=1), "CET")
+"""Central European standard time all year: the clock of the shipped feeders, shapes and temperatures."""
+
+_CLOCK_CHANGE = "If the clock change is to blame, use standard time all year or write the offset (+01:00)"
+_ISO = "Write ISO 8601 times such as 2016-01-05 00:15"
+
+
+def read_series(
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    allow_negative: bool = False,
+    zone: tzinfo = CET,
+    covers: tuple[datetime, datetime] | None = None,
+) -> pd.DataFrame:
+    """The file's columns as float64 on a naive, regular `DatetimeIndex` named "time" with `freq` set.
+
+    The first column of a CSV (comma-separated, decimal point, one header line, UTF-8) holds ISO 8601 times; a
+    Parquet file keeps them in its pandas index or its first column. Times without an offset are local and
+    stay as they are; times with an offset are converted to `zone` first. A zone with daylight saving makes a
+    gap and a duplicate every year, which are refused: hence the default, standard time.
+
+    `columns` are those wanted (None: all). `covers` is the span (begin, end) that the file must hold, a row
+    reaching from its own time to the next.
+
+    Raises `ProfileError` with file, column, first bad row and remedy for: no such file or column, unreadable
+    times, missing, non-numeric, infinite or (unless allowed) negative values, gaps, duplicates, disorder, and
+    a file too short.
+    """
+    path = Path(path)
+    raw = _load(path)
+    if raw.shape[1] < 2 or len(raw) < 2:
+        raise ProfileError(
+            str(path),
+            f"needs a time column, at least one column of values and two rows, got {raw.shape[1]} columns "
+            f"({', '.join(map(repr, raw.columns[:3]))}) and {len(raw)} rows",
+            remedy="Separate columns with commas and write decimals with a point",
+        )
+    times = _times(path, raw.iloc[:, 0], zone)
+    index = _regular(path, times)
+    values = raw.iloc[:, 1:]
+    wanted = list(values.columns) if columns is None else list(columns)
+    missing = [name for name in wanted if name not in values.columns]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ProfileError(
+            str(path),
+            f"has no column {missing[0]!r}{others}; it has {', '.join(map(repr, values.columns[:8]))}"
+            + (", …" if values.shape[1] > 8 else ""),
+            remedy=f"Name the columns as wanted.{near_matches(missing[0], values.columns)}",
+        )
+    numbers = _numbers(path, values[wanted], index, allow_negative=allow_negative)
+    frame = pd.DataFrame(numbers, index=index, columns=wanted)
+    if covers is not None:
+        require_cover(str(path), index, *covers)
+    return frame
+
+
+def require_cover(source: str, index: pd.DatetimeIndex, begin: datetime, end: datetime) -> None:
+    """Refuse a series that does not hold all of [begin, end); a row reaches to the time of the next."""
+    last = index[-1] + index.freq
+    if index[0] > begin or last < end:
+        raise ProfileError(
+            source,
+            f"covers {index[0]} to {last}, but the run needs {begin} to {end}",
+            remedy="Move the start, shorten the horizon or extend the file",
+        )
+
+
+def hours_per_row(index: pd.DatetimeIndex) -> float:
+    """Hours from one row of a frame of `read_series` to the next."""
+    return float(pd.Timedelta(index.freq) / pd.Timedelta(hours=1))
+
+
+def hours_between(begin: datetime, end: datetime) -> float:
+    """Hours from `begin` to `end`."""
+    return float((pd.Timestamp(end) - pd.Timestamp(begin)) / pd.Timedelta(hours=1))
+
+
+def interval_mean(
+    values: Float[np.ndarray, "rows columns"],
+    *,
+    resolution_h: float,
+    offset_h: float,
+    n_steps: int,
+    dt_h: float,
+) -> Float[np.ndarray, "steps columns"]:
+    """Mean over each control step of a series whose rows are themselves means over `resolution_h`.
+
+    The first step begins `offset_h` after the first row does. Energy is kept whatever the two resolutions
+    are: longer steps average rows, shorter ones repeat them, steps that cut a row take their part of it.
+    """
+    edges = np.round((offset_h + dt_h * np.arange(n_steps + 1)) / resolution_h, 9)
+    assert 0 <= edges[0] <= edges[-1] <= len(values), "the series must cover the steps"
+    if dt_h == resolution_h and edges[0] == round(edges[0]):
+        return values[round(edges[0]) : round(edges[-1])].copy()
+    row = np.floor(edges).astype(int)
+    part = (edges - row)[:, None]
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    until = total[row] + part * values[np.minimum(row, len(values) - 1)]
+    mean: np.ndarray = np.diff(until, axis=0) * (resolution_h / dt_h)
+    return mean
+
+
+def _load(path: Path) -> pd.DataFrame:
+    """The file as it is, time in the first column."""
+    if not path.is_file():
+        siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise ProfileError(
+            str(path), "no such file", remedy=f"Check the path.{near_matches(path.name, siblings)}"
+        )
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            frame = pq.read_table(path).to_pandas()
+            return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame
+        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, skip_blank_lines=False)
+    except (ValueError, pa.ArrowException, OSError) as error:  # pandas' parser errors are ValueErrors
+        reason = str(error).strip().rstrip(".")
+        raise ProfileError(
+            str(path),
+            f"cannot be read ({reason})",
+            remedy="Give a comma-separated UTF-8 CSV with one header line, or a Parquet file",
+        ) from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ProfileError(
+            str(path),
+            "rows hold more values than the header names",
+            remedy="Name every column, end no line with a comma",
+        )
+    filled = np.flatnonzero(frame.notna().any(axis=1))
+    return frame.iloc[: filled[-1] + 1 if filled.size else 0]  # blank lines at the end are no rows
+
+
+def _row(path: Path, position: int) -> str:
+    """Where the reader finds a row: the line of a CSV (the header is line 1), the row of a Parquet file."""
+    return f"row {position + 1}" if path.suffix.lower() in {".parquet", ".pq"} else f"line {position + 2}"
+
+
+def _times(path: Path, column: pd.Series, zone: tzinfo) -> pd.DatetimeIndex:
+    """Naive local times; those with an offset are converted to `zone`."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        times = pd.DatetimeIndex(column)
+        aware = times.tz is not None
+        bad = np.flatnonzero(times.isna())
+    else:
+        text = column.astype("string").str.strip()
+        has_offset = text.str.contains(r"[T ].*(?:[Zz]|[+-]\d)", regex=True).fillna(False)
+        aware = bool(has_offset.any())
+        parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+        times = pd.DatetimeIndex(parsed) if aware else pd.DatetimeIndex(parsed).tz_localize(None)
+        # a bare number would pass as a year, and a mixture of times with and without offset has no meaning
+        bad = np.flatnonzero(parsed.isna() | text.str.fullmatch(r"\d+").fillna(True) | (has_offset != aware))
+    if bad.size:
+        raise ProfileError(
+            str(path),
+            f"{column.iloc[bad[0]]!r} cannot be read as a time" + (" with an offset" if aware else ""),
+            remedy=f"{_ISO}, all with an offset or all without",
+            column=str(column.name),
+            where=_row(path, int(bad[0])),
+        )
+    return times.tz_convert(zone).tz_localize(None) if aware else times
+
+
+def _regular(path: Path, times: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """The same times with their resolution as `freq`; refuses gaps, duplicates and disorder."""
+    gaps = np.diff(times.to_numpy().astype("datetime64[ns]").astype(np.int64))
+    sizes, counts = np.unique(gaps[gaps > 0], return_counts=True)
+    usual = int(sizes[counts.argmax()]) if sizes.size else 0
+    wrong = np.flatnonzero((gaps != usual) | (gaps <= 0))
+    if wrong.size:
+        k = int(wrong[0])
+        here, before, step = times[k + 1], times[k], pd.Timedelta(usual, unit="ns")
+        if gaps[k] == 0:
+            problem = f"{here} occurs twice"
+        elif gaps[k] < 0:
+            problem = f"{here} comes after {before}"
+        elif gaps[k] > usual:
+            problem = f"nothing between {before} and {here}, where rows are {_minutes(step)} apart"
+        else:
+            problem = (
+                f"{here} is {_minutes(here - before)} after the row before it, others are {_minutes(step)}"
+            )
+        raise ProfileError(
+            str(path),
+            problem,
+            remedy=f"Give one row per interval, in order. {_CLOCK_CHANGE}",
+            where=_row(path, k + 1),
+        )
+    return pd.date_range(times[0], periods=len(times), freq=pd.Timedelta(usual, unit="ns"), name="time")
+
+
+def _minutes(span: pd.Timedelta) -> str:
+    return f"{span / pd.Timedelta(minutes=1):g} min"
+
+
+def _numbers(
+    path: Path, values: pd.DataFrame, index: pd.DatetimeIndex, *, allow_negative: bool
+) -> Float[np.ndarray, "rows columns"]:
+    """The values in float64, or the first bad one named."""
+
+    def refuse(row: int, column: str, problem: str, remedy: str) -> ProfileError:
+        return ProfileError(
+            str(path), problem, remedy=remedy, column=column, where=f"{_row(path, row)} ({index[row]})"
+        )
+
+    for name in values.columns[[not pd.api.types.is_numeric_dtype(t) for t in values.dtypes]]:
+        cells = values[name]
+        bad = np.flatnonzero(pd.to_numeric(cells, errors="coerce").isna() & cells.notna())
+        if bad.size:
+            raise refuse(
+                int(bad[0]),
+                str(name),
+                f"{cells.iloc[bad[0]]!r} is not a number",
+                "Write decimals with a point",
+            )
+    numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    for wrong, problem, remedy in (
+        (np.isnan(numbers), "the value is missing", "Fill it in: nothing is interpolated silently"),
+        (np.isinf(numbers), "the value is infinite", "Correct it"),
+        (
+            (numbers < 0) & (not allow_negative),
+            "the value is negative",
+            "Consumption counts positive and generation has no place here: correct the sign",
+        ),
+    ):
+        if wrong.any():
+            row, column = np.unravel_index(int(wrong.argmax()), numbers.shape)
+            raise refuse(int(row), str(values.columns[column]), problem, remedy)
+    return numbers

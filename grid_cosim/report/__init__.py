@@ -1,0 +1,203 @@
+"""Results → one self-contained HTML file that needs no network: figures, KPIs, and what was assumed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bokeh.embed import components
+from bokeh.models import ColorBar, ColumnDataSource, CustomJS, LinearColorMapper, Span
+from bokeh.plotting import figure
+from bokeh.resources import Resources
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from grid_cosim import plots
+from grid_cosim.metrics import KPIS, is_good, kpis
+from grid_cosim.plots.curves import worst_limit
+from grid_cosim.plots.feeder_map import LOADING_STEP_PERCENT, VOLTAGE_STEP_PU
+from grid_cosim.plots.style import loading_palette
+from grid_cosim.report.reading import Values, reading, warnings
+from grid_cosim.results import Results
+
+_DIGITS = {"% of limit": 1, "%": 3, "kWh": 1, "K·h": 2, "EUR/kWh": 4, "EUR": 2, "s": 1, "": 1}
+_SEEK = "window.dispatchEvent(new CustomEvent('seek', {detail: cb_obj.x}))"
+
+
+def write_report(results: Results, path: Path | str) -> Path:
+    """Write the report under a temporary name that replaces `path` in one go."""
+    final = Path(path)
+    partial = final.with_name(final.name + ".partial")
+    partial.write_text(build_report(results), encoding="utf-8")
+    partial.replace(final)
+    return final
+
+
+def build_report(results: Results) -> str:
+    """The whole page as text."""
+    values = kpis(results)
+    figures, frames = _figures(results)
+    script, divs = components(figures, wrap_script=False)
+    colours = plots.controller_colours(results.runs)
+    page = _environment().get_template("report.html.jinja")
+    return page.render(
+        results=results,
+        period=_period(results),
+        colours=colours,
+        warnings=warnings(results),
+        readings={name: reading(results, name, values) for name in results.runs},
+        kpi_rows=_kpi_rows(results, values),
+        limits=_limits_by_peak(results),
+        divs={name: Markup(div) for name, div in divs.items()},
+        has_prices="price" in figures,
+        has_temperatures="temperature" in figures,
+        n_frames=len(frames.times),
+        bokeh=Markup(_bokeh()),
+        figures_script=Markup(_inside_script(script)),
+        payload=Markup(_inside_script(json.dumps(_payload(results, figures, frames, colours)))),
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("grid_cosim.report", "."),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _figures(results: Results) -> tuple[dict[str, figure], plots.MapFrames]:
+    """All figures by name, on one time axis; those that would be empty are left out."""
+    frames = plots.map_frames(results)
+    loading = plots.transformer_loading(results)
+    shared = {"x_range": loading.x_range}
+    figures = {
+        "map": plots.feeder_map(results, frames=frames),
+        "loading": loading,
+        "price": plots.price(results, **shared),
+        "energy_served": plots.energy_served(results, **shared),
+        "energy_unserved": plots.energy_unserved(results, **shared),
+        "energy_owed": plots.energy_owed(results, **shared),
+        "temperature": plots.indoor_temperature(results, **shared),
+    }
+    for name, plot in figures.items():
+        if name != "map":
+            plot.js_on_event("tap", CustomJS(code=_SEEK))
+    return {name: plot for name, plot in figures.items() if name == "map" or plot.renderers}, frames
+
+
+def _payload(
+    results: Results, figures: dict[str, figure], frames: plots.MapFrames, colours: dict[str, str]
+) -> dict[str, Any]:
+    """What the page's script needs: frames, and the ids of the models that it moves."""
+    feeder = figures["map"]
+    controller, moment = frames.worst()
+    return {
+        "times": frames.times.astype("datetime64[ms]").astype(np.int64).tolist(),
+        "controllers": list(results.runs),
+        "colours": colours,
+        "start": {"controller": controller, "moment": moment},
+        "limit_percent": results.topology.limits["limit_percent"].tolist(),
+        "step": {"loading": LOADING_STEP_PERCENT, "voltage": VOLTAGE_STEP_PU},
+        "frames": {
+            name: {
+                "lines": _packed(frames.line_loading[name]),
+                "limits": _packed(frames.limit_loading[name]),
+                "homes": _packed(frames.home_voltage[name]),
+            }
+            for name in results.runs
+        },
+        "palettes": {"light": loading_palette(), "dark": loading_palette(dark=True)},
+        "ids": {
+            "sources": {
+                source.name: source.id for source in feeder.select({"type": ColumnDataSource}) if source.name
+            },
+            "mappers": [m.id for m in feeder.select({"type": LinearColorMapper}) if m.name == "loading"],
+            "voltage_bar": next(bar.id for bar in feeder.select({"type": ColorBar}) if bar.name == "voltage"),
+            "homes": next(renderer.id for renderer in feeder.renderers if renderer.name == "homes"),
+            "cursors": [
+                span.id
+                for plot in figures.values()
+                for span in plot.select({"type": Span})
+                if span.name == "cursor"
+            ],
+            "by_limit": [s.id for s in _all(figures, ColumnDataSource) if "switch_limit" in s.tags],
+        },
+    }
+
+
+def _all(figures: dict[str, figure], kind: type) -> list[Any]:
+    return [model for plot in figures.values() for model in plot.select({"type": kind})]
+
+
+def _packed(frames: np.ndarray) -> dict[str, Any]:
+    """Base64 of deflate: per element the changes from moment to moment, low bytes before high bytes."""
+    changes = np.diff(frames.T, axis=1, prepend=np.uint16(0)).astype("<u2")
+    planes = changes.reshape(-1, 1).view(np.uint8).T
+    packed = base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode("ascii")
+    return {"elements": frames.shape[1], "data": packed}
+
+
+def _period(results: Results) -> dict[str, Any]:
+    times = max((run.table("limits")["time"] for run in results.runs.values()), key=len)
+    return {"first": times.min(), "last": times.max(), "steps": times.nunique()} if len(times) else {}
+
+
+def _limits_by_peak(results: Results) -> list[tuple[str, str]]:
+    """Id and label of every limit, the most loaded first."""
+    first = worst_limit(results)
+    limits = results.topology.limits
+    labels = {
+        row.limit: f"{row.limit} · {row.name_} · {row.rated_kva:,.0f} kVA"
+        for row in limits.rename(columns={"name": "name_"}).itertuples()
+    }
+    return [(first, labels[first]), *((limit, label) for limit, label in labels.items() if limit != first)]
+
+
+def _kpi_rows(results: Results, values: Values) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "kpi": kpi,
+            "cells": [
+                {
+                    "text": _number(values[controller][name], kpi.unit),
+                    "good": _mark(results, name, controller, values),
+                }
+                for controller in results.runs
+            ],
+        }
+        for name, kpi in KPIS.items()
+    ]
+
+
+def _mark(results: Results, name: str, controller: str, values: Values) -> bool | None:
+    """Whether a value is good; a run that stopped early can be bad, but not good."""
+    good = is_good(name, controller, values)
+    return None if good and results.runs[controller].status != "complete" else good
+
+
+def _number(value: float, unit: str) -> str:
+    """A KPI's value with the digits that its unit deserves; a dash where it does not apply."""
+    if not np.isfinite(value):
+        return "–"
+    if unit == "pu":
+        return f"{value:.1e}"
+    text = f"{value:,.{_DIGITS[unit]}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text
+
+
+def _bokeh() -> str:
+    """Bokeh's own script, core component only."""
+    return "\n".join(Resources(mode="inline", components=["bokeh"], minified=True).js_raw)
+
+
+def _inside_script(text: str) -> str:
+    """Text that cannot end the script element around it."""
+    return text.replace("</", "<\\/").replace("<!--", "<\\!--")

@@ -1,0 +1,26 @@
+"""What a run leaves behind: named tables with units and provenance, which save and load themselves.
+
+A results folder holds `status.json`, `scenario.toml`, `provenance.json`, `feeder.json` and one folder per
+controller with its Parquet tables; `kpis.json` and `report.html` are computed from those at any time.
+"""
+
+from __future__ import annotations
+
+from grid_cosim.results.store import Basis, Results, Run, Topology, staged_folder, write_description
+from grid_cosim.results.tables import TABLES, Column, empty_table, read_table, write_table
+from grid_cosim.results.writer import RunWriter
+
+__all__ = [
+    "TABLES",
+    "Basis",
+    "Column",
+    "Results",
+    "Run",
+    "RunWriter",
+    "Topology",
+    "empty_table",
+    "read_table",
+    "staged_folder",
+    "write_description",
+    "write_table",
+]

@@ -1,0 +1,295 @@
+"""`Results`: everything that a set of runs left behind, and the folder that it lives in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomlkit
+
+from grid_cosim.errors import ResultsError
+from grid_cosim.results.tables import TABLES, columns_of, empty_table, read_table, write_table
+from grid_cosim.results.writer import STATUS_FILE, Status, write_json
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+_TOPOLOGY_COLUMNS = {
+    "buses": ("bus", "name", "vn_kv", "longitude", "latitude"),
+    "lines": ("line", "name", "from_bus", "to_bus", "length_km", "max_i_ka", "path"),
+    "limits": ("limit", "element", "name", "from_bus", "to_bus", "rated_kva", "limit_percent", "level"),
+    "homes": ("household", "bus", "has_heat_pump"),
+}
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What figures and KPIs are reckoned with, whatever the scenario file calls it."""
+
+    title: str
+    """One line that names the study."""
+    dt_h: float
+    """Length of a control step in hours."""
+    tariff_eur_per_kwh: float
+    """Price of energy, the same at all times."""
+    comfort_low_c: float | None = None
+    """Lower bound of the comfort band in °C; `None` where homes have none or their own."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The feeder as plain frames: all that figures and exports need to know of it.
+
+    `buses`: bus, name, vn_kv, longitude, latitude (NaN where unknown).
+    `lines`: line, name, from_bus, to_bus, length_km, max_i_ka, path ([[longitude, latitude], …] or None).
+    `limits`: limit, element ("trafo", …), name, from_bus, to_bus (high and low side of a transformer),
+    rated_kva, limit_percent, level. `homes`: household, bus, has_heat_pump. Further columns are kept.
+    Ids are those of the tables and of the wire: `Bus-3`, `Line-7`, `Trafo-0`.
+    """
+
+    buses: pd.DataFrame
+    lines: pd.DataFrame
+    limits: pd.DataFrame
+    homes: pd.DataFrame
+    title: str = ""
+    """Human name of the feeder."""
+    source: str = ""
+    """What the scenario named."""
+    licence: str = ""
+    """Licence of the data with its attribution."""
+    notes: tuple[str, ...] = ()
+    """What was mended or assumed when the network was loaded."""
+
+    def __post_init__(self) -> None:
+        for name, wanted in _TOPOLOGY_COLUMNS.items():
+            missing = [column for column in wanted if column not in getattr(self, name).columns]
+            assert not missing, f"topology.{name} lacks {missing}"
+
+    def save(self, path: Path) -> None:
+        """Write the topology as JSON, a list per column."""
+        frames = {name: getattr(self, name).to_dict(orient="list") for name in _TOPOLOGY_COLUMNS}
+        texts = {"title": self.title, "source": self.source, "licence": self.licence, "notes": self.notes}
+        write_json(path, texts | frames)
+
+    @classmethod
+    def load(cls, path: Path) -> Topology:
+        """Read what `save` wrote."""
+        stored = _read_json(path)
+        frames = {name: pd.DataFrame(stored[name]) for name in _TOPOLOGY_COLUMNS}
+        for column in ("longitude", "latitude"):
+            frames["buses"][column] = frames["buses"][column].astype("float64")
+        texts = {name: stored[name] for name in ("title", "source", "licence")}
+        return cls(**frames, **texts, notes=tuple(stored["notes"]))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one controller did."""
+
+    tables: Mapping[str, pd.DataFrame]
+    """Table name → rows, as registered in `TABLES`; may lack those without rows: see `table`."""
+    status: Status = "complete"
+    message: str = ""
+    """Why it is not complete."""
+    wall_time_s: float = float("nan")
+
+    @property
+    def started(self) -> bool:
+        """Whether it has the rows of at least one step."""
+        return "limits" in self.tables and len(self.tables["limits"]) > 0
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The rows of a table; a table without rows where the run wrote none."""
+        columns_of(name)
+        return self.tables[name] if name in self.tables else empty_table(name)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A scenario's runs with all that is needed to read, compare and trace them."""
+
+    scenario: Mapping[str, Any]
+    """The scenario as it was run, overrides included."""
+    provenance: Mapping[str, Any]
+    """Where the numbers come from: versions, seeds, hashes of the policies, licences of the data."""
+    basis: Basis
+    topology: Topology
+    runs: Mapping[str, Run]
+    """Controller → its run, in the order of running."""
+    warnings: tuple[str, ...] = ()
+    """What a reader must know before the numbers; shown at the top of the report."""
+    notes: tuple[str, ...] = ()
+    """What was assumed; shown with the assumptions."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every controller reached its horizon."""
+        return all(run.status == "complete" for run in self.runs.values())
+
+    def save(self, path: Path | str) -> Path:
+        """Write a results folder at `path` in one go; one that is there is replaced.
+
+        Raises `ResultsError` where `path` holds something that is not a results folder.
+        """
+        with staged_folder(path) as folder:
+            self.describe(folder)
+            for controller, run in self.runs.items():
+                (folder / controller).mkdir()
+                for table in TABLES:
+                    if table in run.tables:
+                        write_table(folder / controller / f"{table}.parquet", table, run.tables[table])
+                ended = {"status": run.status, "message": run.message, "wall_time_s": run.wall_time_s}
+                write_json(folder / controller / STATUS_FILE, ended)
+        return Path(path)
+
+    def describe(self, folder: Path) -> None:
+        """Write all but the runs into a folder: scenario, provenance, feeder, and which runs to expect."""
+        write_description(
+            folder,
+            scenario=self.scenario,
+            provenance=self.provenance,
+            basis=self.basis,
+            topology=self.topology,
+            controllers=list(self.runs),
+            warnings=self.warnings,
+            notes=self.notes,
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Results:
+        """Open a results folder; tables are read when they are first asked for.
+
+        A run that was cut off is there with status "interrupted" and the tables that it finished.
+        """
+        folder = Path(path)
+        status = _read_json(folder / STATUS_FILE)
+        if status.get("grid_cosim_results") != FORMAT:
+            raise ResultsError(folder, "not a results folder of this version of grid_cosim")
+        return cls(
+            scenario=tomllib.loads((folder / "scenario.toml").read_text(encoding="utf-8")),
+            provenance=_read_json(folder / "provenance.json"),
+            basis=Basis(**status["basis"]),
+            topology=Topology.load(folder / "feeder.json"),
+            runs={controller: _load_run(folder / controller) for controller in status["controllers"]},
+            warnings=tuple(status["warnings"]),
+            notes=tuple(status["notes"]),
+        )
+
+
+def write_description(
+    folder: Path,
+    *,
+    scenario: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    basis: Basis,
+    topology: Topology,
+    controllers: Sequence[str],
+    warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """Write what `Results.load` needs besides the runs; may be called again when there is more to say."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scenario.toml").write_text(tomlkit.dumps(_without_none(scenario)), encoding="utf-8")
+    write_json(folder / "provenance.json", provenance)
+    topology.save(folder / "feeder.json")
+    about = {"grid_cosim_results": FORMAT, "basis": asdict(basis), "controllers": controllers}
+    write_json(folder / STATUS_FILE, about | {"warnings": warnings, "notes": notes})
+
+
+@contextmanager
+def staged_folder(path: Path | str) -> Iterator[Path]:
+    """Give a folder to fill that takes the name `path` when all is well, and keeps `<path>.partial` when not.
+
+    Raises `ResultsError` where `path` exists and is not a results folder.
+    """
+    final = Path(path)
+    staged = final.with_name(final.name + ".partial")
+    for existing in (final, staged):
+        _refuse_foreign(existing)
+    if staged.exists():
+        shutil.rmtree(staged)
+    staged.mkdir(parents=True)
+    write_json(staged / STATUS_FILE, {"grid_cosim_results": "begun"})
+    yield staged
+    _refuse_foreign(final)
+    if final.exists():
+        shutil.rmtree(final)
+    staged.replace(final)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise where `path` is something that we did not write and must not delete."""
+    if not path.exists():
+        return
+    ours = path.is_dir() and (not any(path.iterdir()) or "grid_cosim_results" in _peek(path / STATUS_FILE))
+    if not ours:
+        raise ResultsError(
+            path, "exists and is not a results folder", remedy="Choose another folder with --out"
+        )
+
+
+def _peek(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+@dataclass(frozen=True)
+class _StoredTables(Mapping[str, pd.DataFrame]):
+    """The finished tables of a controller's folder, each read once, when it is first asked for."""
+
+    folder: Path
+    _read: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def __getitem__(self, table: str) -> pd.DataFrame:
+        if table not in self:
+            raise KeyError(table)
+        if table not in self._read:
+            self._read[table] = read_table(self.folder / f"{table}.parquet", table)
+        return self._read[table]
+
+    def __contains__(self, table: object) -> bool:
+        return table in TABLES and (self.folder / f"{table}.parquet").is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        return (table for table in TABLES if table in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _load_run(folder: Path) -> Run:
+    tables = _StoredTables(folder)
+    if not (folder / STATUS_FILE).is_file():
+        return Run(tables, "interrupted", "it was not started")
+    ended = _read_json(folder / STATUS_FILE)
+    if ended["status"] == "running":
+        return Run(tables, "interrupted", "it was cut off before it could write its tables")
+    wall_time_s = float("nan") if ended["wall_time_s"] is None else ended["wall_time_s"]
+    return Run(tables, ended["status"], ended["message"], wall_time_s)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ResultsError(
+            path.parent, f"there is no {path.name}", remedy="Is it a results folder?"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ResultsError(path, f"cannot be read ({error})") from error
+    return dict(stored)
+
+
+def _without_none(value: Any) -> Any:
+    """The value without what TOML cannot say: a key whose value is `None` is a key that is not given."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(item) for item in value if item is not None]
+    return str(value) if isinstance(value, Path) else value

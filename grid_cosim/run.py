@@ -1,0 +1,202 @@
+"""Run a scenario: every controller that it names, on the same homes, weather and arrivals."""
+
+from __future__ import annotations
+
+import platform
+import time
+import tomllib
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scenario_policies
+from grid_cosim.cosim.world import run_world
+from grid_cosim.feeder import Feeder
+from grid_cosim.fleet import Fleet
+from grid_cosim.metrics import write_kpis
+from grid_cosim.policies.checkpoint import Policy
+from grid_cosim.profiles import LICENCES
+from grid_cosim.report import write_report
+from grid_cosim.results import Basis, Results, Topology, staged_folder, write_description
+from grid_cosim.scenario import Scenario
+
+Progress = Callable[[str, int, int], None]
+"""Called with the controller, the control steps done, and all of them."""
+
+_VERSIONS_OF = (
+    "grid-cosim",
+    "mosaik",
+    "mosaik-api-v3",
+    "networkx",
+    "numpy",
+    "pandapower",
+    "pandas",
+    "scipy",
+    "simbench",
+    "torch",
+)
+
+
+def run(
+    scenario: Scenario, *, out: Path | str, progress: Progress = lambda controller, done, of: None
+) -> Results:
+    """Run a scenario and write its results folder at `out`, report included.
+
+    An earlier results folder there is replaced, once everything has been written. If a run fails or is
+    interrupted, what there is until then stays in `<out>.partial`, marked as such.
+    Raises `GridCosimError` for input that cannot be used and `RunError` for a run that did not end.
+    """
+    feeder = scenario_feeder(scenario)
+    fleet = scenario_fleet(scenario, feeder)
+    policies = scenario_policies(scenario, fleet)
+    neighbourhoods = {name: assemble(scenario, feeder, name, fleet=fleet) for name in scenario.controllers}
+    with staged_folder(out) as folder:
+        write_description(
+            folder,
+            scenario=tomllib.loads(scenario.as_toml()),
+            provenance=provenance(scenario, feeder, policies),
+            basis=Basis(
+                title=scenario.title,
+                dt_h=scenario.time.dt_h,
+                tariff_eur_per_kwh=scenario.tariff.energy_price_eur_per_kwh,
+            ),
+            topology=topology(feeder),
+            controllers=list(scenario.controllers),
+            warnings=warnings(scenario, feeder, fleet),
+            notes=assumptions(fleet),
+        )
+        for name, neighbourhood in neighbourhoods.items():
+            progress(name, 0, scenario.time.n_steps)
+            run_world(
+                neighbourhood,
+                feeder,
+                folder / name,
+                start=scenario.time.start,
+                check_every=scenario.power_flow.check_every,
+                on_divergence=scenario.power_flow.on_divergence,
+                progress=partial(_advance, progress, name, scenario.time.n_steps),
+            )
+        results = Results.load(folder)
+        write_kpis(results, folder)
+        write_report(results, folder / "report.html")
+    return Results.load(out)
+
+
+def _advance(progress: Progress, controller: str, n_steps: int, done: int) -> None:
+    progress(controller, done, n_steps)
+
+
+def topology(feeder: Feeder) -> Topology:
+    """The feeder as the results keep it, with the ids of the wire."""
+    buses, lines, trafos = feeder.buses, feeder.lines, feeder.trafos
+    limited = trafos.loc[feeder.limits.index]
+
+    def bus(indices: Any) -> list[str]:
+        return [f"Bus-{index}" for index in indices]
+
+    has_heat_pump = feeder.has_heat_pump
+    return Topology(
+        buses=pd.DataFrame(
+            {"bus": bus(buses.index), **_columns(buses, "name", "vn_kv", "longitude", "latitude")}
+        ),
+        lines=pd.DataFrame(
+            {
+                "line": [f"Line-{index}" for index in lines.index],
+                "from_bus": bus(lines["from_bus"]),
+                "to_bus": bus(lines["to_bus"]),
+                **_columns(lines, "name", "length_km", "max_i_ka", "path"),
+            }
+        ),
+        limits=pd.DataFrame(
+            {
+                "limit": list(feeder.limits.names),
+                "element": list(feeder.limits.element),
+                "name": list(limited["name"]),
+                "from_bus": bus(limited["hv_bus"]),
+                "to_bus": bus(limited["lv_bus"]),
+                "rated_kva": feeder.limits.rated_kva,
+                "limit_percent": feeder.limits.limit_percent,
+                "level": feeder.limits.level,
+            }
+        ),
+        homes=pd.DataFrame(
+            {
+                "household": list(feeder.home_names),
+                "bus": bus(feeder.home_bus),
+                "has_heat_pump": False if has_heat_pump is None else has_heat_pump,
+            }
+        ),
+        title=feeder.title,
+        source=feeder.source,
+        licence=feeder.licence,
+        notes=feeder.notes,
+    )
+
+
+def _columns(frame: pd.DataFrame, *names: str) -> dict[str, list[Any]]:
+    return {name: list(frame[name]) for name in names}
+
+
+def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
+    """What a reader must know before the numbers: limits that no controller can hold."""
+    base_kw = feeder.limits.coupling @ fleet.base_kw.T
+    first_limit_kw = feeder.first_limit_kw()
+    found = []
+    for row, name in enumerate(feeder.limits.names):
+        over = np.flatnonzero(base_kw[row] > first_limit_kw[row])
+        if over.size:
+            worst = int(base_kw[row].argmax())
+            found.append(
+                f"{name}: the inflexible load alone exceeds the limit of about {first_limit_kw[row]:.0f} kW "
+                f"in {over.size} of {fleet.n_steps} steps ({base_kw[row, worst]:.0f} kW at "
+                f"{scenario.time.times()[worst]:%d %b %H:%M}). No controller can hold it then."
+            )
+    return found
+
+
+def assumptions(fleet: Fleet) -> list[str]:
+    """What was assumed about the homes, in words."""
+    counts = ", ".join(f"{group.household.size} × {group.kind.replace('_', ' ')}" for group in fleet.groups)
+    return [
+        f"{fleet.n_households} homes with {counts or 'no flexible device'}; parameters, sessions and base "
+        "load are drawn from the distributions in the documentation of the devices, the same for every "
+        "controller.",
+        "Heat pumps know the outdoor temperature of the next 24 hours; nobody knows future prices or "
+        "arrivals.",
+        "Energy still owed at the end, and heat missing in the buildings, is charged to every controller "
+        "alike.",
+        "Congestion prices are internal: they steer the devices and are no part of the total cost.",
+    ]
+
+
+def provenance(scenario: Scenario, feeder: Feeder, policies: Any) -> dict[str, Any]:
+    """Where the numbers come from: versions, seed, hashes of the policies, licences of the data."""
+    licences = {"network": feeder.licence}
+    if scenario.homes.base_load == "simbench":
+        licences["base load"] = LICENCES["simbench"]
+    if not Path(scenario.weather.source).is_file():
+        licences["weather"] = LICENCES["dwd_try"]
+    return {
+        "created": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "seed": scenario.seed,
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _VERSIONS_OF}},
+        "platform": platform.platform(),
+        "policies": {kind: _policy_origin(policy) for kind, policy in policies.items()},
+        "licences": licences,
+    }
+
+
+def _policy_origin(policy: Policy) -> dict[str, Any]:
+    return {"sha256": policy.sha256, "recipe": policy.recipe, "trained_with": policy.versions}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"

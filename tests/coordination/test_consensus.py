@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grid_cosim.coordination import FreshMixing, LinkOutage, Mixing, TrackedMixing, communication
+from grid_cosim.coordination.consensus import Exchange
+from tests.coordination.demand import one_limit
+
+
+def values_of(seed: int, n: int, features: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(2.0, 5.0, (n, features))
+
+
+@pytest.mark.parametrize("mixing", [FreshMixing(), TrackedMixing(startup_rounds=0)], ids=["fresh", "tracked"])
+@settings(max_examples=25, deadline=None)
+@given(
+    kind=st.sampled_from(["ring", "random_regular", "small_world", "complete"]),
+    seed=st.integers(0, 1000),
+    rounds=st.integers(0, 12),
+    down=st.sampled_from([0.0, 0.3, 0.9]),
+)
+def test_mixing_keeps_the_mean_of_todays_values(
+    mixing: Mixing, kind: str, seed: int, rounds: int, down: float
+) -> None:
+    links = communication(one_limit(14), kind, seed=seed).links  # type: ignore[arg-type]
+    rng = np.random.default_rng(seed)
+    memory = mixing.init(links)
+    for t in range(4):
+        values = values_of(seed + t, 15)
+        memory, mixed = mixing.step(memory, values, Exchange.open(links, rounds, LinkOutage(down), rng))
+        # rtol: sums of 15 values of size 5 over at most 48 rounds
+        np.testing.assert_allclose(mixed.mean(axis=0), values.mean(axis=0), rtol=1e-10, atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), down=st.sampled_from([0.0, 0.4]))
+def test_rounds_stay_within_the_hull_and_come_closer(seed: int, down: float) -> None:
+    links = communication(one_limit(20), "random_regular", seed=seed).links
+    values = values_of(seed, 21)
+    exchange = Exchange.open(links, 5, LinkOutage(down), np.random.default_rng(seed))
+    mixed = exchange.mix(values)
+    assert (mixed.max(axis=0) <= values.max(axis=0) + 1e-12).all()
+    assert (mixed.min(axis=0) >= values.min(axis=0) - 1e-12).all()
+    assert (np.ptp(mixed, axis=0) < np.ptp(values, axis=0)).all()
+
+
+def test_rounds_are_powers_of_the_mixing_matrix() -> None:
+    links = communication(one_limit(12), "small_world").links
+    values = values_of(0, 13)
+    expected = np.linalg.matrix_power(links.mixing.toarray(), 7) @ values
+    np.testing.assert_allclose(Exchange(links, 7).mix(values), expected, rtol=1e-10)
+
+
+def test_links_that_all_work_are_as_no_outage() -> None:
+    links = communication(one_limit(12), "random_regular").links
+    values = values_of(1, 13)
+    all_up = Exchange(links, 6, np.ones((6, len(links.ends)), dtype=bool))
+    np.testing.assert_allclose(all_up.mix(values), Exchange(links, 6).mix(values), rtol=1e-10)
+
+
+def test_error_shrinks_with_the_mixing_rate() -> None:
+    graph = communication(one_limit(50), "random_regular", seed=3)
+    values = values_of(2, 51, 1)
+    spread = np.linalg.norm(values - values.mean())
+    for rounds in (1, 5, 20):
+        mixed = Exchange(graph.links, rounds).mix(values)
+        assert np.linalg.norm(mixed - mixed.mean()) <= spread * graph.mixing_rate[0] ** rounds + 1e-12
+
+
+def test_news_travels_one_link_per_round() -> None:
+    homes = [f"h{i}" for i in range(6)]
+    line = [*pairwise(homes), (homes[-1], "meter")]
+    links = communication(one_limit(6), "edges", edges=line, names=homes).links
+    values = np.zeros((7, 1))
+    values[0] = 1.0
+    for rounds in range(7):
+        reached = Exchange(links, rounds).mix(values)[:, 0] > 0.0
+        np.testing.assert_array_equal(reached, np.arange(7) <= rounds)
+
+
+def test_nothing_crosses_a_link_that_is_down() -> None:
+    homes = ["a", "b", "c"]
+    links = communication(
+        one_limit(3), "edges", edges=[("a", "b"), ("b", "c"), ("c", "meter")], names=homes
+    ).links
+    up = np.ones((50, 3), dtype=bool)
+    up[:, np.flatnonzero((np.sort(links.ends, axis=1) == [1, 2]).all(axis=1))] = False
+    mixed = Exchange(links, 50, up).mix(np.array([[4.0], [0.0], [0.0], [2.0]]))
+    # 50 rounds between two neighbours with weights of at least 1/3: 3**-50 is left
+    np.testing.assert_allclose(mixed[:, 0], [2.0, 2.0, 1.0, 1.0], rtol=1e-10)
+
+
+def test_tracked_mixing_closes_in_on_values_that_rest_and_fresh_does_not() -> None:
+    links = communication(one_limit(40), "random_regular").links
+    values = values_of(5, 41, 1)
+    errors = {}
+    for mixing in (FreshMixing(), TrackedMixing(startup_rounds=0)):
+        memory = mixing.init(links)
+        for _ in range(40):
+            memory, mixed = mixing.step(memory, values, Exchange(links, 3))
+        errors[type(mixing)] = np.abs(mixed - values.mean()).max()
+    assert errors[TrackedMixing] < 1e-3 * errors[FreshMixing]
+
+
+def test_tracked_error_of_drifting_values_is_bounded_by_the_drift() -> None:
+    graph = communication(one_limit(40), "random_regular", seed=2)
+    rng = np.random.default_rng(0)
+    values, mixing, rounds = values_of(6, 41, 1), TrackedMixing(startup_rounds=300), 5
+    memory = mixing.init(graph.links)
+    shrink = graph.mixing_rate[0] ** rounds
+    largest_drift = 0.0
+    for _ in range(60):
+        k = mixing.rounds(memory, rounds)
+        memory, mixed = mixing.step(memory, values, Exchange(graph.links, k))
+        # Zhu & Martínez 2010: the geometric sum of what the drift adds; 1e-6 is left of the start
+        bound = largest_drift * shrink / (1.0 - shrink) + 1e-6
+        assert np.linalg.norm(mixed - values.mean()) <= bound
+        drift = rng.normal(0.0, 0.1, values.shape)
+        values = values + drift
+        largest_drift = max(largest_drift, float(np.linalg.norm(drift - drift.mean())))
+
+
+def test_only_the_first_exchange_of_tracked_mixing_is_longer() -> None:
+    links = communication(one_limit(5), "ring").links
+    mixing = TrackedMixing(startup_rounds=80)
+    memory = mixing.init(links)
+    assert mixing.rounds(memory, 10) == 80
+    memory, _ = mixing.step(memory, values_of(0, 6), Exchange(links, 80))
+    assert mixing.rounds(memory, 10) == 10
+    assert FreshMixing().rounds(FreshMixing().init(links), 10) == 10
+
+
+def test_outages_repeat_with_their_seed_and_need_a_generator() -> None:
+    links = communication(one_limit(9), "ring").links
+    first, second = (Exchange.open(links, 4, LinkOutage(0.5), np.random.default_rng(7)) for _ in range(2))
+    assert first.up is not None
+    np.testing.assert_array_equal(first.up, second.up)
+    with pytest.raises(ValueError, match="expected a generator"):
+        Exchange.open(links, 4, LinkOutage(0.5))
+    with pytest.raises(ValueError, match="probability"):
+        LinkOutage(1.0)
+
+
+def test_links_are_down_as_often_as_said() -> None:
+    links = communication(one_limit(99), "ring").links
+    exchange = Exchange.open(links, 200, LinkOutage(0.3), np.random.default_rng(0))
+    assert exchange.up is not None
+    # 20,000 draws: standard error 0.0033
+    assert abs(exchange.up.mean() - 0.7) < 0.015

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import mosaik
+import numpy as np
+import pandas as pd
+import pytest
+
+from grid_cosim.cosim import FeederSim, HouseholdSim, RecorderSim, run_world
+from grid_cosim.errors import CosimError, HorizonError, PowerFlowError, RunError
+from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot
+from grid_cosim.neighbourhood import Neighbourhood
+from grid_cosim.results import TABLES, read_table
+from tests.cosim.builders import START, DivergesAt, small_feeder, small_neighbourhood
+
+
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    return {name: read_table(folder / f"{name}.parquet", name) for name in TABLES}
+
+
+def status(folder: Path) -> tuple[str, str]:
+    ended = json.loads((folder / "status.json").read_text())
+    return ended["status"], ended["message"]
+
+
+def on_the_wire(power_kw: np.ndarray) -> np.ndarray:
+    """KW → MW → kW, which rounds the last digit."""
+    return 1e3 * (power_kw / 1e3)
+
+
+class Numbered:
+    """The real power flow, but loading 100, 101, … % and 0, 1, … kW in the first, second, … step."""
+
+    def __init__(self, feeder: Feeder) -> None:
+        self._real = PandapowerFlow(feeder)
+        self._step = -1
+
+    def solve(self, *, bus_p_kw: np.ndarray, bus_q_kvar: np.ndarray, step: int | None) -> Snapshot:
+        self._step += 1
+        return replace(
+            self._real.solve(bus_p_kw=bus_p_kw, bus_q_kvar=bus_q_kvar, step=step),
+            trafo_loading_percent=np.array([100.0 + self._step]),
+            limit_loading_percent=np.array([100.0 + self._step]),
+            limit_p_kw=np.array([float(self._step)]),
+        )
+
+    def check(self, snapshot: Snapshot) -> float:
+        return self._real.check(snapshot)
+
+
+def test_who_runs_when_and_what_each_receives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log: list[str] = []
+
+    def spied(simulator: type, told: Callable[[str, str, object], str]) -> None:
+        real = simulator.step
+
+        def step(self, time: int, inputs: dict, max_advance: int) -> int:
+            received = sorted(
+                f"{eid}.{attribute} from {source.partition('.')[2]}{told(eid, attribute, value)}"
+                for eid, attributes in inputs.items()
+                for attribute, sources in attributes.items()
+                for source, value in sources.items()
+            )
+            log.extend(f"{time} {simulator.__name__} <- {line}" for line in received)
+            return real(self, time, inputs, max_advance)
+
+        monkeypatch.setattr(simulator, "step", step)
+
+    spied(HouseholdSim, lambda eid, attribute, value: f" = {value}")
+    spied(FeederSim, lambda eid, attribute, value: "")
+    spied(RecorderSim, lambda eid, attribute, value: "")
+    feeder = small_feeder(2)
+    run_world(
+        small_neighbourhood(feeder, n_steps=3), feeder, tmp_path, start=START, power_flow=Numbered(feeder)
+    )
+
+    def step(time: int, trafo_mw: object, trafo_percent: object) -> list[str]:
+        return [
+            f"{time} HouseholdSim <- Limit-0.P[MW] from Trafo-0 = {trafo_mw}",
+            f"{time} HouseholdSim <- Limit-0.loading[%] from Trafo-0 = {trafo_percent}",
+            f"{time} FeederSim <- Bus-2.P_load[MW] from ConnectionPoint-2",
+            f"{time} FeederSim <- Bus-2.Q_load[MVar] from ConnectionPoint-2",
+            f"{time} FeederSim <- Bus-3.P_load[MW] from ConnectionPoint-3",
+            f"{time} FeederSim <- Bus-3.Q_load[MVar] from ConnectionPoint-3",
+            f"{time} RecorderSim <- Recorder-0.buses from Grid-0",
+            f"{time} RecorderSim <- Recorder-0.devices from Neighbourhood-0",
+            f"{time} RecorderSim <- Recorder-0.grid from Grid-0",
+            f"{time} RecorderSim <- Recorder-0.households from Neighbourhood-0",
+            f"{time} RecorderSim <- Recorder-0.limits from Grid-0",
+            f"{time} RecorderSim <- Recorder-0.limits from Neighbourhood-0",
+            f"{time} RecorderSim <- Recorder-0.lines from Grid-0",
+        ]
+
+    # households in step k learn what the transformer carried in step k - 1
+    assert log == step(0, "nan", "nan") + step(900, 0.0, 100.0) + step(1800, 0.001, 101.0)
+    # the row of a step holds what the transformer carried in that step
+    assert tables(tmp_path)["limits"]["loading_percent"].tolist() == [100.0, 101.0, 102.0]
+
+
+@pytest.mark.parametrize("controller", ["uncontrolled", "consensus"])
+def test_the_world_is_a_loop_of_households_and_power_flow(tmp_path: Path, controller: str):
+    feeder = small_feeder()
+    homes = small_neighbourhood(feeder, controller=controller)
+    told: list[int] = []
+    run_world(homes, feeder, tmp_path, start=START, check_every=3, progress=told.append)
+
+    power_flow = PandapowerFlow(feeder)
+    state, measured_kw, loading = homes.init(), np.full(1, np.nan), np.full(1, np.nan)
+    done_steps, snapshots = [], []
+    quarter = 18 * 96 + 17 * 4  # 19 January, 17:00
+    for step in range(homes.fleet.n_steps):
+        state, done = homes.step(state, step, measured_kw=measured_kw, loading_percent=loading)
+        snapshot = power_flow.solve(
+            bus_p_kw=on_the_wire(homes.at_connection_points(done.p_kw)),
+            bus_q_kvar=on_the_wire(homes.at_connection_points(done.q_kvar)),
+            step=quarter + step,
+        )
+        measured_kw, loading = on_the_wire(snapshot.limit_p_kw), snapshot.limit_loading_percent
+        done_steps.append(done)
+        snapshots.append(snapshot)
+
+    written = tables(tmp_path)
+
+    def column(table: str, name: str) -> np.ndarray:
+        return written[table][name].to_numpy()
+
+    def over_time(values: list) -> np.ndarray:
+        return np.concatenate([np.atleast_1d(value) for value in values])
+
+    np.testing.assert_array_equal(column("households", "p_kw"), over_time([d.p_kw for d in done_steps]))
+    np.testing.assert_array_equal(
+        column("households", "price_eur_per_kwh"), over_time([d.decision.local_price for d in done_steps])
+    )
+    owed = over_time([np.concatenate([o.owed_kwh.numpy() for o in d.outputs]) for d in done_steps])
+    np.testing.assert_array_equal(column("devices", "owed_kwh"), owed)
+    np.testing.assert_array_equal(column("limits", "limit_kw"), over_time([d.meters.limit_kw for d in done_steps]))
+    np.testing.assert_array_equal(column("limits", "p_kw"), over_time([s.limit_p_kw for s in snapshots]))
+    np.testing.assert_array_equal(column("grid", "losses_kw"), over_time([s.losses_kw for s in snapshots]))
+    np.testing.assert_array_equal(
+        column("buses", "vm_pu"), over_time([s.vm_pu for s in snapshots]).astype(np.float32)
+    )
+    assert np.isfinite(column("grid", "ac_check_dv_pu")).tolist() == [k % 3 == 0 for k in range(8)]
+    assert column("households", "time")[[0, -1]].tolist() == [
+        np.datetime64("2016-01-19T17:00", "ns").item(),
+        np.datetime64("2016-01-19T18:45", "ns").item(),
+    ] or written["households"]["time"].iloc[-1] == pd.Timestamp("2016-01-19T18:45")
+    assert told == list(range(1, 9))
+    assert status(tmp_path) == ("complete", "")
+    if controller == "consensus":
+        assert column("limits", "price_mean_eur_per_kwh").max() > 0.0
+
+
+def overloaded(homes: Neighbourhood, *, at_step: int) -> Neighbourhood:
+    base_kw = homes.fleet.base_kw.copy()
+    base_kw[at_step] *= 200.0
+    return replace(homes, fleet=replace(homes.fleet, base_kw=base_kw))
+
+
+def test_a_step_without_solution_stops_the_run_and_says_which_and_keeps_the_steps_before(tmp_path: Path):
+    feeder = small_feeder()
+    homes = overloaded(small_neighbourhood(feeder, controller="uncontrolled"), at_step=3)
+    with pytest.raises(PowerFlowError, match=r"step 3 \(2016-01-19 17:45\).*most loaded is .*-0") as caught:
+        run_world(homes, feeder, tmp_path, start=START)
+    assert caught.value.step == 3
+    assert status(tmp_path) == ("failed", str(caught.value))
+    assert len(tables(tmp_path)["grid"]) == 3
+    assert len(tables(tmp_path)["households"]) == 9
+
+
+def test_going_on_without_a_step_gives_nan_and_nothing_old(tmp_path: Path):
+    feeder = small_feeder()
+    homes = small_neighbourhood(feeder)
+    run_world(
+        homes, feeder, tmp_path, start=START, power_flow=DivergesAt(feeder, 3), on_divergence="continue"
+    )
+    written = tables(tmp_path)
+    missing = [k == 3 for k in range(8)]
+    assert (~written["grid"]["converged"]).tolist() == missing
+    assert written["limits"]["loading_percent"].isna().tolist() == missing
+    assert written["buses"]["vm_pu"].isna().tolist() == [m for m in missing for _ in range(5)]
+    # the meters keep what they knew
+    known = written["limits"]["limit_kw"]
+    assert known[4] == known[3]
+    assert status(tmp_path)[0] == "complete"
+
+
+def test_a_world_that_ends_early_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = mosaik.World.run
+    monkeypatch.setattr(mosaik.World, "run", lambda self, until, **how: real(self, until // 2, **how))
+    feeder = small_feeder()
+    with pytest.raises(RunError, match="ended after 4 of 8 steps"):
+        run_world(small_neighbourhood(feeder), feeder, tmp_path, start=START)
+    assert status(tmp_path)[0] == "failed"
+    assert len(tables(tmp_path)["grid"]) == 4
+
+
+def test_an_interrupted_run_says_so_and_keeps_its_steps(tmp_path: Path):
+    def interrupt(done: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    feeder = small_feeder()
+    with pytest.raises(KeyboardInterrupt):
+        run_world(small_neighbourhood(feeder), feeder, tmp_path, start=START, progress=interrupt)
+    assert status(tmp_path) == ("interrupted", "stopped by the user after 3 of 8 steps")
+    assert len(tables(tmp_path)["grid"]) == 3
+
+
+def test_any_other_failure_arrives_as_it_was_raised(tmp_path: Path):
+    def fail(done: int) -> None:
+        raise ZeroDivisionError("by the progress bar")
+
+    feeder = small_feeder()
+    with pytest.raises(ZeroDivisionError, match="by the progress bar"):
+        run_world(small_neighbourhood(feeder), feeder, tmp_path, start=START, progress=fail)
+    assert status(tmp_path) == ("failed", "ZeroDivisionError: by the progress bar")
+
+
+def test_it_runs_where_an_event_loop_runs_as_in_a_notebook(tmp_path: Path):
+    feeder = small_feeder()
+
+    async def cell() -> float:
+        return run_world(small_neighbourhood(feeder), feeder, tmp_path, start=START)
+
+    assert asyncio.run(cell()) > 0.0
+    assert status(tmp_path)[0] == "complete"
+
+
+def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    feeder = small_feeder()
+    run_world(small_neighbourhood(feeder), feeder, tmp_path, start=START)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_households_beyond_their_horizon_are_refused():
+    homes = HouseholdSim()
+    homes.init("H", neighbourhood=small_neighbourhood(small_feeder(), n_steps=2))
+    homes.create(1, "Neighbourhood")
+    homes.step(0, {}, 2700)
+    homes.step(900, {}, 2700)
+    with pytest.raises(HorizonError, match="step 3 of 2"):
+        homes.step(1800, {}, 2700)
+
+
+def test_households_of_another_network_are_refused(tmp_path: Path):
+    with pytest.raises(CosimError, match="the grid has no Bus-4"):
+        run_world(small_neighbourhood(small_feeder(3)), small_feeder(2), tmp_path, start=START)

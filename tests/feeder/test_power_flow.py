@@ -1,0 +1,136 @@
+"""The AC power flow against pandapower's own, its balance, and what happens without a solution."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pandapower as pp
+import pytest
+
+from grid_cosim.feeder.network import Feeder, load_feeder
+from grid_cosim.feeder.power_flow import PandapowerFlow, Snapshot
+from tests import builders
+
+SOLVER_PU = 1e-7  # what a mismatch of 1e-9 MVA at each of some hundred buses leaves
+TOO_MUCH_KW = 1e4  # far beyond what any of the tiny feeders can carry
+
+
+def _solve(flow: PandapowerFlow, p_kw: object, q_kvar: object = 0.0) -> Snapshot:
+    p = np.asarray(p_kw, dtype=float)
+    q = np.broadcast_to(np.asarray(q_kvar, dtype=float), p.shape)
+    return flow.solve(bus_p_kw=p, bus_q_kvar=q, step=None)
+
+
+@pytest.fixture(scope="module")
+def area() -> Feeder:
+    return load_feeder("schutterwald:2")
+
+
+# pandapower warns about the network that it ships itself
+@pytest.mark.filterwarnings("ignore:tap_dependency_table is missing:DeprecationWarning")
+def test_same_result_as_pandapower_with_the_loads_in_its_own_table(area: Feeder) -> None:
+    rng = np.random.default_rng(1)
+    p_kw, q_kvar = rng.uniform(0, 4, area.n_households), rng.uniform(-0.2, 0.4, area.n_households)
+    flow = PandapowerFlow(area)
+    _solve(flow, np.zeros(area.connection_buses.size))  # so that the next one starts from an old solution
+    snapshot = _solve(
+        flow, np.bincount(area.home_connection, p_kw), np.bincount(area.home_connection, q_kvar)
+    )
+
+    net = pp.networks.lv_schutterwald(separation_by_sub=False)  # without heat pumps, all areas
+    net.load[["p_mw", "q_mvar"]] = 0.0
+    net.load.loc[area.home_load, "p_mw"] = p_kw / 1e3
+    net.load.loc[area.home_load, "q_mvar"] = q_kvar / 1e3
+    pp.runpp(net, lightsim2grid=False, tolerance_mva=1e-11)
+    assert np.abs(snapshot.vm_pu - net.res_bus.vm_pu[area.buses.index]).max() < SOLVER_PU
+    assert snapshot.line_loading_percent == pytest.approx(
+        net.res_line.loading_percent[area.lines.index].to_numpy(), abs=1e-4
+    )
+    assert snapshot.trafo_loading_percent == pytest.approx(
+        net.res_trafo.loading_percent[area.trafos.index].to_numpy(), rel=1e-6
+    )
+    assert snapshot.limit_loading_percent == pytest.approx(snapshot.trafo_loading_percent)
+    assert flow.check(snapshot) < 1e-6
+
+
+def test_the_check_sees_a_wrong_voltage() -> None:
+    flow = PandapowerFlow(load_feeder(builders.street()))
+    snapshot = _solve(flow, [3.0, 3.0, 3.0])
+    snapshot.vm_pu[3] += 0.01
+    assert flow.check(snapshot) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_power_in_is_power_out() -> None:
+    flow = PandapowerFlow(load_feeder(builders.two_levels()))
+    snapshot = _solve(flow, [30.0, 20.0, 10.0, -5.0], 4.0)
+    assert snapshot.losses_kw > 0
+    assert snapshot.slack_p_kw == pytest.approx(55.0 + snapshot.losses_kw)
+    assert snapshot.limit_p_kw[0] == pytest.approx(snapshot.slack_p_kw)
+    assert snapshot.limit_q_kvar[0] == pytest.approx(snapshot.slack_q_kvar)
+    assert snapshot.bus_p_kw.sum() == pytest.approx(-snapshot.losses_kw)
+    assert snapshot.limit_p_kw[2] < 0  # the last home feeds in
+
+
+def test_what_was_solved_before_does_not_matter() -> None:
+    feeder = load_feeder(builders.two_levels())
+    flow = PandapowerFlow(feeder)
+    first = _solve(flow, [30.0, 20.0, 10.0, 5.0])
+    _solve(flow, [5.0, 60.0, -30.0, 40.0])
+    again = _solve(flow, [30.0, 20.0, 10.0, 5.0])
+    assert np.abs(first.vm_pu - again.vm_pu).max() < SOLVER_PU
+
+
+def test_homes_and_background_at_one_bus_add_up() -> None:
+    net = builders.street()
+    pp.create_load(net, 2, p_mw=0.010, q_mvar=0.002)
+    pp.create_sgen(net, 2, p_mw=0.003)
+    flow = PandapowerFlow(load_feeder(net))
+    snapshot = _solve(flow, [1.0, 0.0, 0.0])
+    assert snapshot.bus_p_kw[2] == pytest.approx(1.0 + 10.0 - 3.0)
+
+
+def test_without_a_solution_nothing_old_is_repeated_and_the_worst_is_named() -> None:
+    feeder = load_feeder(builders.street())
+    flow = PandapowerFlow(feeder)
+    _solve(flow, [3.0, 3.0, 3.0])
+    snapshot = _solve(flow, [TOO_MUCH_KW, 0.0, 0.0])
+    assert not snapshot.converged
+    # 10 MW over the 100 kVA transformer; the line carries 10 MW / (sqrt(3) · 0.4 kV) of its 0.27 kA: 5346 %
+    assert "no solution for 10000 kW; most loaded is Trafo-0 with about 10000 %" in snapshot.message
+    assert "lowest voltage of the last solution: 0.99" in snapshot.message
+    assert "at Bus-4" in snapshot.message
+    for field in fields(Snapshot):
+        value = getattr(snapshot, field.name)
+        if isinstance(value, (float, np.ndarray)) and not field.name.startswith("injected"):
+            assert np.isnan(value).all(), field.name
+    assert np.isnan(flow.check(snapshot))
+
+
+@pytest.mark.parametrize("steps_before", [0, 2])
+def test_the_step_after_one_without_a_solution_is_right(steps_before: int) -> None:
+    feeder = load_feeder(builders.street())
+    flow = PandapowerFlow(feeder)
+    for _ in range(steps_before):
+        _solve(flow, [3.0, 3.0, 3.0])
+    assert not _solve(flow, [TOO_MUCH_KW] * 3).converged
+    assert not _solve(flow, [TOO_MUCH_KW] * 3).converged
+    after = _solve(flow, [5.0, 4.0, 3.0])
+    fresh = _solve(PandapowerFlow(feeder), [5.0, 4.0, 3.0])
+    assert after.converged
+    assert np.abs(after.vm_pu - fresh.vm_pu).max() < SOLVER_PU
+
+
+def test_a_power_that_is_no_number_is_refused_by_bus() -> None:
+    with pytest.raises(ValueError, match="Bus-3"):
+        _solve(PandapowerFlow(load_feeder(builders.street())), [1.0, np.nan, 1.0])
+
+
+def test_unsupplied_buses_have_no_voltage() -> None:
+    net = builders.street()
+    net.line.loc[2, "in_service"] = False
+    feeder = load_feeder(net)
+    snapshot = _solve(PandapowerFlow(feeder), [2.0, 2.0, 2.0])
+    assert np.isnan(snapshot.vm_pu).tolist() == [False] * 4 + [True]
+    assert snapshot.slack_p_kw == pytest.approx(4.0, rel=0.01)
+    assert "1 homes are connected to no external grid: they are without power" in feeder.notes

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grid_cosim.metrics import KPIS, is_good, kpis, write_kpis
+from grid_cosim.results import TABLES, Basis, Results, Run
+from tests.results.builders import street_topology
+
+TIMES = pd.to_datetime(["2016-01-19 18:00", "2016-01-19 18:15"])
+
+
+def _table(name: str, **columns) -> pd.DataFrame:
+    """A table with the given columns, zeros elsewhere."""
+    n_rows = len(columns["time"])
+    return pd.DataFrame({column: columns.get(column, np.zeros(n_rows)) for column in TABLES[name]})
+
+
+@pytest.fixture
+def results() -> Results:
+    """Two steps of 15 min, two limits, two homes of which one has a heat pump."""
+    tables = {
+        "limits": _table(
+            "limits",
+            time=TIMES.repeat(2),
+            limit=["Trafo-0", "Trafo-1"] * 2,
+            p_kw=[100.0, -40.0, 120.0, 40.0],
+            loading_percent=[50.0, 20.0, 100.0, 20.0],
+            limit_percent=[80.0, 100.0, 80.0, 100.0],
+            price_min_eur_per_kwh=[0.0, 0.0, 0.10, 0.0],
+            price_max_eur_per_kwh=[0.0, 0.0, 0.30, 0.04],
+            messages=[30, 10, 30, 10],
+        ),
+        "households": _table(
+            "households", time=TIMES.repeat(2), p_kw=[4.0, 2.0, 6.0, 0.0], flex_kw=[3.0, 1.0, 5.0, 0.0]
+        ),
+        "devices": _table(
+            "devices",
+            time=TIMES.repeat(2),
+            kind=["electric_vehicle", "heat_pump"] * 2,
+            household=["Household-0", "Household-1"] * 2,
+            requested_kwh=[2.0, 0.25, 0.0, 0.0],
+            due_kwh=[0.0, 0.0, 8.0, 0.0],
+            unserved_kwh=[0.0, 0.0, 2.0, 0.0],
+            owed_kwh=[5.0, 0.0, 1.5, 0.0],
+            too_cold_kelvin_hours=[0.0, 0.25, 0.0, 0.5],
+            cost_eur=[0.5, 0.25, 0.25, 0.0],
+            terminal_cost_eur=[0.0, 0.0, 1.0, 0.0],
+        ),
+        "grid": _table("grid", time=TIMES, ac_check_dv_pu=[np.nan, 2e-9]),
+    }
+    topology = street_topology(2, 1)
+    return Results({}, {}, Basis("x", 0.25, 0.4), topology, {"consensus": Run(tables, wall_time_s=3.5)})
+
+
+def test_every_kpi_on_a_table_small_enough_to_do_by_hand(results):
+    assert kpis(results)["consensus"] == pytest.approx(
+        {
+            "peak_loading_percent": 125.0,  # 100 of 80
+            "energy_above_limit_percent": 8.0,  # 120 · (1 − 80/100) of 100 + 40 + 120 + 40
+            "unserved_energy_percent": 25.0,  # 2 of 8
+            "deferred_energy_kwh": 1.5,  # the last step's
+            "cold_kelvin_hours_per_home": 0.75,  # one home has a heat pump
+            "price_spread_eur_per_kwh": 0.12,  # 0.20 and 0.04
+            "messages_per_home_per_step": 20.0,  # 80 over 2 homes and 2 steps
+            "flexibility_cost_eur": 2.0,  # 1 + 1 + 0.4 · (9 · 0.25 − 2.25)
+            "total_cost_eur": 3.2,  # 1 + 1 + 0.4 · 12 · 0.25
+            "ac_check_max_dv_pu": 2e-9,
+            "wall_time_s": 3.5,
+        },
+        rel=1e-12,
+    )
+
+
+def test_what_does_not_apply_is_nan_and_null_in_the_file(results, tmp_path):
+    tables = dict(results.runs["consensus"].tables) | {
+        "devices": _table("devices", time=TIMES),
+        "grid": _table("grid", time=TIMES, ac_check_dv_pu=[np.nan, np.nan]),
+    }
+    results = dataclasses.replace(results, runs={"consensus": Run(tables, wall_time_s=1.0), "mine": Run({})})
+    values = kpis(results)
+    absent = {name for name, value in values["consensus"].items() if math.isnan(value)}
+    assert absent == {"unserved_energy_percent", "cold_kelvin_hours_per_home", "ac_check_max_dv_pu"}
+    assert all(math.isnan(value) for value in values["mine"].values())
+    stored = json.loads(write_kpis(results, tmp_path).read_text())
+    assert stored["consensus"]["cold_kelvin_hours_per_home"] is None
+    assert stored["consensus"]["peak_loading_percent"] == 125.0
+    assert list(stored["mine"]) == list(KPIS)
+
+
+def test_a_step_without_a_solution_counts_nothing(results):
+    limits = results.runs["consensus"].tables["limits"].copy()
+    limits.loc[2:, ["p_kw", "loading_percent"]] = np.nan
+    tables = dict(results.runs["consensus"].tables) | {"limits": limits}
+    values = kpis(dataclasses.replace(results, runs={"consensus": Run(tables)}))["consensus"]
+    assert (values["peak_loading_percent"], values["energy_above_limit_percent"]) == (62.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "verdict"),
+    [
+        ("peak_loading_percent", 101.0, True),
+        ("peak_loading_percent", 101.1, False),
+        ("cold_kelvin_hours_per_home", 3.05, True),
+        ("cold_kelvin_hours_per_home", 3.15, False),
+        ("total_cost_eur", 1.0, None),
+        ("peak_loading_percent", math.nan, None),
+    ],
+)
+def test_good_and_bad_are_told_apart_at_the_line(name, value, verdict):
+    values = {"uncontrolled": {"cold_kelvin_hours_per_home": 3.0, name: 3.0}, "consensus": {name: value}}
+    assert is_good(name, "consensus", values) is verdict
+
+
+def test_without_an_uncontrolled_run_the_cold_counts_from_zero():
+    assert (
+        is_good("cold_kelvin_hours_per_home", "consensus", {"consensus": {"cold_kelvin_hours_per_home": 0.2}})
+        is False
+    )
