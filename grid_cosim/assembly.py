@@ -183,7 +183,7 @@ def scenario_graph(
 
 def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.ndarray) -> DualStep:
     outage = LinkOutage(settings.link_outage) if settings.link_outage else None
-    mixing = TrackedMixing() if settings.mixing == "tracked" else FreshMixing()
+    mixing = TrackedMixing(settings.startup_rounds) if settings.mixing == "tracked" else FreshMixing()
     match settings.dual_step:
         case "curve":
             return CurveStep(
@@ -193,6 +193,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 sweeps=settings.dual_iterations,
                 mixing=mixing,
                 outage=outage,
+                accelerated=settings.accelerated,
             )
         case "newton":
             return NewtonStep(
@@ -203,6 +204,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 dual_iterations=settings.dual_iterations,
                 mixing=mixing,
                 outage=outage,
+                accelerated=settings.accelerated,
             )
         case "gradient":
             return GradientStep(

@@ -114,7 +114,7 @@ def run(
     loaded = load_scenario(scenario, changes)
     target = Path("runs") / scenario.stem if folder is None else folder
 
-    from grid_cosim.run import run as run_scenario
+    from grid_cosim.runner import run as run_scenario
 
     with _progress() as bars:
         preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)

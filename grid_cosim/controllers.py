@@ -24,6 +24,9 @@ from grid_cosim.policies.network import Response
 
 Policies = Mapping[str, Policy]
 
+_UNLIMITED_KW = 1e9
+"""A share that stands for none, large enough for any household and finite, as interpolation needs it."""
+
 
 class FleetDemand:
     """How the households of a fleet answer prices in one control step.
@@ -33,6 +36,7 @@ class FleetDemand:
     """
 
     def __init__(self, fleet: Fleet, policies: Policies, state: FleetState, step: int) -> None:
+        assert not policies or policies.keys() >= {group.kind for group in fleet.groups}, "one for every kind"
         self.fleet = fleet
         self.state = state
         self.base_kw: Float[np.ndarray, "households"] = fleet.base_kw[step]
@@ -151,7 +155,7 @@ class Independent:
         self, state: None, *, demand: FleetDemand, meters: MeterState, step: int
     ) -> tuple[None, Decision]:
         """The least price at which each household fits into its share."""
-        price = own_share_price(demand, self.share_kw, self.prices)
+        price = own_share_price(demand, np.minimum(self.share_kw, _UNLIMITED_KW), self.prices)
         return None, Decision(
             demand.powers_kw(price), price, _about_limits(self.copies, price), _silence(self.copies)
         )

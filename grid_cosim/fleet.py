@@ -113,7 +113,9 @@ class Fleet:
         """Value of the state that leaves the horizon after `step`, per group and device."""
         return tuple(
             g.device.terminal_cost_eur(
-                s, g.drive.at(step), torch.full((g.device.n_devices,), energy_price_eur_per_kwh).double()
+                s,
+                g.drive.at(step),
+                torch.full((g.device.n_devices,), energy_price_eur_per_kwh, dtype=torch.float64),
             )
             for g, s in zip(self.groups, state.devices, strict=True)
         )

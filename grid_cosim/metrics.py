@@ -201,7 +201,7 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
 
 
 def kpis(results: Results) -> dict[str, dict[str, float]]:
-    """Controller → KPI name → value; a run that stopped early counts what it reached; one without rows: NaN."""
+    """Controller → KPI name → value; a run that stopped early counts what it reached, NaN without rows."""
     return {
         controller: {
             name: kpi.value(results, run) if run.started else float("nan") for name, kpi in KPIS.items()

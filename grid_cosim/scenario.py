@@ -138,11 +138,15 @@ class Coordination(_Section):
     """What neighbours tell each other and what they make of it."""
     mixing: Literal["tracked", "fresh"] = "tracked"
     """Whether what was agreed in earlier steps is kept. The `gradient` step has its own."""
+    accelerated: bool = True
+    """Chebyshev's weights over the rounds instead of plain ones; not for `gradient` or with outages."""
+    startup_rounds: Annotated[int, Field(ge=0)] = 0
+    """Rounds of the very first exchange of `tracked` mixing, where that is more than `rounds`."""
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] = 1
     """Dual iterations, or sweeps of nested limits for `curve`, per control step (D)."""
-    n_prices: Annotated[int, Field(ge=4)] = 32
+    n_prices: Annotated[int, Field(ge=4)] = 64
     """Prices at which `curve` asks, zero included (G)."""
     smallest_price_eur_per_kwh: Positive = 0.002
     """Smallest price above zero at which `curve` asks."""

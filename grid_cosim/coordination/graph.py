@@ -69,6 +69,16 @@ class Links:
         where = (np.repeat(np.arange(n_links), 2), self.ends.ravel())
         return csr_array((entries, where), shape=(n_links, self.n_nodes))
 
+    @cached_property
+    def interval(self) -> Float[np.ndarray, "nodes 2"]:
+        """Where the eigenvalues of W lie besides 1, in each node's own connected group: [low, high]."""
+        count, group = connected_components(self.mixing, directed=False)
+        interval = np.empty((self.n_nodes, 2))
+        for k in range(count):
+            nodes = np.flatnonzero(group == k)
+            interval[nodes] = spectrum(self.among(nodes).mixing)
+        return interval
+
     def among(self, nodes: Int[np.ndarray, "kept"]) -> Links:
         """The links whose both ends are in `nodes`, renumbered in that order, with the same weights."""
         number = np.full(self.n_nodes, -1)
@@ -215,14 +225,25 @@ def _require_connected(n: int, ends: Int[np.ndarray, "links 2"], limit: str, nod
     raise GraphError(limit, f"it falls into {count} parts: {shown}{more}", "a graph that joins them")
 
 
+def spectrum(mixing: csr_array) -> tuple[float, float]:
+    """An interval that holds all eigenvalues of W but the 1 of its mean; tight for small W.
+
+    Large matrices get Gershgorin's bound from below and σ from above.
+    """
+    n = mixing.shape[0]
+    if n == 1:
+        return 0.0, 0.0
+    if n <= _DENSE_NODES:
+        values = np.linalg.eigvalsh(mixing.toarray())
+        return float(values[0]), float(values[-2])
+    return float(2.0 * mixing.diagonal().min() - 1.0), mixing_rate(mixing)
+
+
 def mixing_rate(mixing: csr_array) -> float:
     """σ: second largest singular value of a symmetric doubly stochastic matrix; 0 for a single node."""
     n = mixing.shape[0]
-    if n == 1:
-        return 0.0
     if n <= _DENSE_NODES:
-        spectrum = np.linalg.eigvalsh(mixing.toarray())
-        return float(max(abs(spectrum[0]), abs(spectrum[-2]), 0.0))
+        return max(abs(bound) for bound in spectrum(mixing))
     centred = LinearOperator((n, n), matvec=lambda x: mixing @ x - x.mean(), dtype=float)
     start = np.random.default_rng(0).standard_normal(n)
     try:

@@ -29,9 +29,15 @@ class Clock:
         return int((now - datetime(now.year, 1, 1)).total_seconds() // 900)
 
 
-def step_size(dt_h: float, time_resolution: float) -> int:
-    """A control step in units of mosaik's time, which must be fine enough for it."""
-    units = dt_h * 3600.0 / time_resolution
-    assert round(units) > 0, f"{dt_h} h are less than a unit of mosaik's time"
-    assert abs(units - round(units)) < 1e-6, f"{dt_h} h are {units} units of mosaik's time"
-    return round(units)
+def clock(start: datetime | str | None, step_size: int | None, time_resolution: float) -> Clock:
+    """A simulator's clock: `start` may be an ISO 8601 text; a new year and 15 min where nothing is said."""
+    begin = datetime(2016, 1, 1) if start is None else datetime.fromisoformat(str(start))
+    return Clock(begin, units(0.25, time_resolution) if step_size is None else step_size, time_resolution)
+
+
+def units(hours: float, time_resolution: float) -> int:
+    """A duration in units of mosaik's time, which must be fine enough for it."""
+    count = hours * 3600.0 / time_resolution
+    assert round(count) > 0, f"{hours} h are less than a unit of mosaik's time"
+    assert abs(count - round(count)) < 1e-6, f"{hours} h are {count} units of mosaik's time"
+    return round(count)

@@ -16,7 +16,7 @@ import mosaik_api_v3
 import numpy as np
 
 from grid_cosim.cosim import clock
-from grid_cosim.cosim.columns import FeederColumns, as_lists
+from grid_cosim.cosim.columns import Columns, FeederColumns, as_lists
 from grid_cosim.cosim.meta import meta
 from grid_cosim.errors import CosimError, PowerFlowError
 
@@ -67,17 +67,17 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         feeder: Feeder | Path | str | None = None,
         power_flow: PowerFlow | None = None,
         start: datetime | str | None = None,
-        step_size: int = 900,
-        check_every: int = 0,
-        on_divergence: Divergence = "stop",
+        step_size: int | None = None,
+        check_every: int | None = None,
+        on_divergence: Divergence | None = None,
     ) -> dict[str, Any]:
         """Take everything from a scenario, or only a feeder: its name, its file, or in-process the object.
 
         `start` is when time 0 is, for the series of what hangs on the network besides the households;
-        without it that keeps its planned value. `step_size` is in mosaik's time. Every `check_every` steps
-        (0: never) the solution is compared with a plain power flow. A step without a solution raises
-        `PowerFlowError`, or with `on_divergence` "continue" gives NaN. `power_flow` is a prepared solver of
-        that very feeder.
+        without it that keeps its planned value. `step_size` is in mosaik's time, by default 15 minutes. Every
+        `check_every` steps (0, the default: never) the solution is compared with a plain power flow. A step
+        without a solution raises `PowerFlowError`, or with `on_divergence` "continue" gives NaN. `power_flow`
+        is a prepared solver of that very feeder. What is given beside a scenario takes its place.
         """
         if scenario is not None:
             from grid_cosim.assembly import scenario_feeder
@@ -85,19 +85,19 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
 
             read = read_scenario(scenario, overrides)
             feeder = scenario_feeder(read) if feeder is None else feeder
-            start, check_every = read.time.start, read.power_flow.check_every
-            on_divergence = read.power_flow.on_divergence
-            step_size = clock.step_size(read.time.dt_h, time_resolution)
-        if on_divergence not in ("stop", "continue"):
+            start = read.time.start if start is None else start
+            step_size = clock.units(read.time.dt_h, time_resolution) if step_size is None else step_size
+            check_every = read.power_flow.check_every if check_every is None else check_every
+            on_divergence = read.power_flow.on_divergence if on_divergence is None else on_divergence
+        if on_divergence not in (None, "stop", "continue"):
             raise CosimError(
                 "FeederSim", f"on_divergence is {on_divergence!r}", remedy="Use 'stop' or 'continue'"
             )
         self._feeder = _load(feeder)
         self._columns = FeederColumns.of(self._feeder)
-        begin = datetime(2016, 1, 1) if start is None else datetime.fromisoformat(str(start))
-        self._clock = clock.Clock(begin, step_size, time_resolution)
+        self._clock = clock.clock(start, step_size, time_resolution)
         self._has_background = start is not None
-        self._check_every, self._on_divergence = check_every, on_divergence
+        self._check_every, self._on_divergence = check_every or 0, on_divergence or "stop"
         self._power_flow, self._prepared = power_flow, power_flow is not None
         self._fed_row = {f"Bus-{bus}": row for row, bus in enumerate(self._feeder.connection_buses)}
         return dict(self.meta)
@@ -133,15 +133,19 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
         """The values that are asked for, and no others."""
         assert self._outputs is not None, "mosaik asks for data after a step"
-        return {eid: {name: self._value(eid, name) for name in names} for eid, names in outputs.items()}
+        return {eid: self._values(self._outputs, *self._row[eid], names) for eid, names in outputs.items()}
 
-    def _value(self, eid: str, attribute: str) -> Any:
-        assert self._outputs is not None
-        model, row = self._row[eid]
-        if model == "Grid" and attribute in _TABLES:
-            columns = self._outputs.table(attribute)
-            return as_lists(columns) if self._remote else columns
-        return self._outputs.values(model, attribute)[row]
+    def _values(self, outputs: _Outputs, model: str, row: int, names: Sequence[str]) -> dict[str, Any]:
+        """The attributes of one entity."""
+        if model != "Grid":
+            return {name: outputs.values(model, name)[row] for name in names}
+        return {
+            name: self._sent(outputs.table(name)) if name in _TABLES else outputs.values(model, name)[row]
+            for name in names
+        }
+
+    def _sent(self, columns: Columns) -> Columns:
+        return as_lists(columns) if self._remote else columns
 
     def _solver(self, inputs: Mapping[str, Any]) -> PowerFlow:
         """The power flow, made when it is known which buses are fed: the homes' and any connected one."""
@@ -165,13 +169,15 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
 
     def _injections(self, inputs: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Sums over all that is connected to each bus, kW and kvar."""
-        total = {"p": np.zeros(len(self._fed_row)), "q": np.zeros(len(self._fed_row))}
+        # lists: with thousands of buses this loop costs more than the arrays' arithmetic
+        total = {"p": [0.0] * len(self._fed_row), "q": [0.0] * len(self._fed_row)}
         for eid, attributes in inputs.items():
             row = self._fed_row[eid]
             for attribute, sources in attributes.items():
                 power, sign = _INPUTS[attribute]
-                total[power][row] += sign * sum(0.0 if value is None else value for value in sources.values())
-        return 1e3 * total["p"], 1e3 * total["q"]
+                for value in sources.values():
+                    total[power][row] += 0.0 if value is None else sign * value
+        return 1e3 * np.array(total["p"]), 1e3 * np.array(total["q"])
 
 
 _TABLES = ("buses", "lines", "limits", "grid")
@@ -187,7 +193,7 @@ class _Outputs:
         self._ac_check_dv_pu = ac_check_dv_pu
         self._values: dict[tuple[str, str], list[Any]] = {}
 
-    def table(self, name: str) -> dict[str, Any]:
+    def table(self, name: str) -> Columns:
         if name == "grid":
             return self._columns.grid(self._snapshot, self._ac_check_dv_pu)
         columns = self._columns

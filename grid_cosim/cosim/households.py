@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import mosaik_api_v3
 import numpy as np
 
-from grid_cosim.cosim.clock import step_size
-from grid_cosim.cosim.columns import NeighbourhoodColumns, as_lists
+from grid_cosim.cosim.clock import units
+from grid_cosim.cosim.columns import Columns, NeighbourhoodColumns, as_lists
 from grid_cosim.cosim.meta import meta
 from grid_cosim.errors import CosimError, HorizonError
 
@@ -64,7 +64,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         self._neighbourhood = neighbourhood
         self._columns = NeighbourhoodColumns.of(neighbourhood)
         self._state = neighbourhood.init()
-        self._step_size = step_size(neighbourhood.fleet.dt_h, time_resolution)
+        self._step_size = units(neighbourhood.fleet.dt_h, time_resolution)
         return dict(self.meta)
 
     def create(self, num: int, model: str) -> list[dict[str, Any]]:
@@ -114,15 +114,16 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
         """The values that are asked for, and no others."""
         assert self._outputs is not None, "mosaik asks for data after a step"
-        return {eid: {name: self._value(eid, name) for name in names} for eid, names in outputs.items()}
+        return {eid: self._values(self._outputs, *self._row[eid], names) for eid, names in outputs.items()}
 
-    def _value(self, eid: str, attribute: str) -> Any:
-        assert self._outputs is not None
-        model, row = self._row[eid]
+    def _values(self, outputs: _Outputs, model: str, row: int, names: Sequence[str]) -> dict[str, Any]:
+        """The attributes of one entity."""
         if model == "Neighbourhood":
-            columns = self._outputs.table(attribute)
-            return as_lists(columns) if self._remote else columns
-        return self._outputs.values(model, attribute)[row]
+            return {name: self._sent(outputs.table(name)) for name in names}
+        return {name: outputs.values(model, name)[row] for name in names}
+
+    def _sent(self, columns: Columns) -> Columns:
+        return as_lists(columns) if self._remote else columns
 
     def _measured(
         self, inputs: Mapping[str, Any], attribute: str, reduce: Callable[[Any], float]
@@ -143,7 +144,7 @@ class _Outputs:
         self._columns, self._done = columns, done
         self._values: dict[tuple[str, str], list[float]] = {}
 
-    def table(self, name: str) -> dict[str, Any]:
+    def table(self, name: str) -> Columns:
         make = {
             "households": self._columns.households,
             "devices": self._columns.devices,

@@ -52,25 +52,26 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         folder: Path | str | None = None,
         scenario: Scenario | Path | str | None = None,
         overrides: Sequence[str] = (),
-        start: datetime | str = "2016-01-01T00:00",
-        step_size: int = 900,
+        start: datetime | str | None = None,
+        step_size: int | None = None,
         n_steps: int | None = None,
         writer: RunWriter | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> dict[str, Any]:
         """Record into `folder`, which is complete once `n_steps` are there (default: until the world ends).
 
-        Start, step and horizon come from a scenario, or one by one; `step_size` is in mosaik's time.
-        In-process, `on_step` is told after each step how many are recorded, and a `writer` may take the
-        folder's place, which its owner finishes.
+        Start, step and horizon come from a scenario, or one by one; `step_size` is in mosaik's time, by
+        default 15 minutes. In-process, `on_step` is told after each step how many are recorded, and a
+        `writer` may take the folder's place, which its owner finishes.
         """
         if scenario is not None:
             from grid_cosim.cosim.sources import read_scenario
 
             read = read_scenario(scenario, overrides)
-            start, n_steps = read.time.start, read.time.n_steps
-            step_size = clock.step_size(read.time.dt_h, time_resolution)
-        self._clock = clock.Clock(datetime.fromisoformat(str(start)), step_size, time_resolution)
+            start = read.time.start if start is None else start
+            step_size = clock.units(read.time.dt_h, time_resolution) if step_size is None else step_size
+            n_steps = read.time.n_steps if n_steps is None else n_steps
+        self._clock = clock.clock(start, step_size, time_resolution)
         self._n_steps, self._on_step = n_steps, on_step
         if writer is None and folder is None:
             raise CosimError("RecorderSim", "started without a place to write to", remedy="Give it `folder`")
@@ -94,8 +95,9 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         self._until = max_advance
         if not self._finished:
             when = np.datetime64(self._clock.when(time), "ms")
-            for attribute, sources in inputs.get(_RECORDER, {}).items():
-                given = {source: value for source, value in sources.items() if value is not None}
+            # sorted: mosaik keeps attributes in sets, whose order changes from run to run
+            for attribute, sources in sorted(inputs.get(_RECORDER, {}).items()):
+                given = {source: sources[source] for source in sorted(sources) if sources[source] is not None}
                 if attribute not in TABLES:
                     self._signals.append(when, attribute, given)
                 elif given:
@@ -172,12 +174,13 @@ class _Signals:
 def _joined(table: str, sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The columns of a table from all sources of one step, rows matched by what they are about.
 
-    What no source knows is NaN, 0 for counts.
+    The rows are those of the source with the most. What no source knows is NaN, 0 for counts.
     """
-    parts = list(sources.values())
-    columns: dict[str, Any] = dict(parts[0])
-    for source, part in list(sources.items())[1:]:
-        columns |= _matched(table, columns, part, source)
+    key = _KEY.get(table, "")
+    first, *others = sorted(sources, key=lambda source: -len(sources[source].get(key, ())))
+    columns: dict[str, Any] = dict(sources[first])
+    for source in others:
+        columns |= _matched(table, columns, sources[source], source)
     return {name: columns.get(name, _unknown(name)) for name in TABLES[table] if name != "time"}
 
 

@@ -13,7 +13,10 @@ def read_scenario(scenario: Scenario | Path | str, overrides: Sequence[str] = ()
     """The scenario itself, or that of a file with `path.to.field=value` overrides."""
     if not isinstance(scenario, Scenario):
         return load_scenario(scenario, tuple(overrides))
-    assert not overrides, "overrides belong to a scenario file"
+    if overrides:
+        raise CosimError(
+            "overrides", "they cannot change a scenario that is an object", remedy="Give the scenario's file"
+        )
     return scenario
 
 

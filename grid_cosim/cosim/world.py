@@ -128,7 +128,7 @@ class _Run:
 
     def __call__(self) -> None:
         """Start, create, connect, run."""
-        step_size = clock.step_size(self.neighbourhood.fleet.dt_h, 1.0)
+        step_size = clock.units(self.neighbourhood.fleet.dt_h, 1.0)
         # its own loop, so that mosaik does not leave a closed one behind as this thread's
         loop = asyncio.new_event_loop()
         world = mosaik.World(SIM_CONFIG, skip_greetings=True, configure_logging=False, asyncio_loop=loop)

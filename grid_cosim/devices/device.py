@@ -15,7 +15,7 @@ A device is driven in this order, once per control step:
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -46,6 +46,7 @@ class Outputs(NamedTuple):
     """The device's own cost: delay, discomfort, undelivered energy. Neither energy nor price."""
 
 
+@runtime_checkable
 class Drive(Protocol):
     """What happens to the devices from outside, step by step (arrivals, weather)."""
 
@@ -53,6 +54,7 @@ class Drive(Protocol):
         """The device's inputs of that control step."""
 
 
+@runtime_checkable
 class Device(Protocol):
     """Dynamics of `n_devices` devices of one kind.
 
@@ -91,6 +93,7 @@ class Device(Protocol):
         """Value of the state that leaves the horizon; the same for every controller."""
 
 
+@runtime_checkable
 class Population(Protocol):
     """How devices of one kind, and what happens to them, are drawn at random."""
 

@@ -104,13 +104,13 @@ class ElectricVehicle:
         owed = (state.owed_kwh - served).clamp(min=0.0)
         here = state.left_h > 0
         left = (state.left_h - self.dt_h).clamp(min=0.0)
-        leaves = here & (left < 1e-6)
+        leaves = here & (left < 0.5 * self.dt_h)  # a stay is whole steps, up to rounding
         unserved = torch.where(leaves, owed, 0.0)
         cost = self.delay_cost_eur_per_kwh_h * owed * self.dt_h + self.undelivered_cost_eur_per_kwh * unserved
         waited = torch.where(here, state.waited_h + self.dt_h, 0.0)
         after = VehicleState(
             owed_kwh=torch.where(leaves, 0.0, owed),
-            left_h=left,
+            left_h=torch.where(leaves, 0.0, left),
             session_kwh=torch.where(leaves, 0.0, state.session_kwh),
             waited_h=torch.where(leaves, 0.0, waited),
         )
@@ -210,7 +210,9 @@ class VehiclePopulation:
         p_max = device.p_max_kw
         arrival_kwh = torch.zeros(n_steps, n, dtype=p_max.dtype)
         stay_h = torch.zeros(n_steps, n, dtype=p_max.dtype)
-        median = self.daily_kwh / self.plug_in_probability * math.exp(-(self.energy_spread**2) / 2.0)
+        median = (
+            self.daily_kwh / max(self.plug_in_probability, 1e-9) * math.exp(-(self.energy_spread**2) / 2.0)
+        )
         for day in range(-1, math.ceil((start_hour + n_steps * dt_h) / 24.0)):
             comes = torch.rand(n, generator=generator) < self.plug_in_probability
             arrives = normal(

@@ -14,9 +14,8 @@ from pandapower.auxiliary import LoadflowNotConverged, pandapowerNet
 
 from grid_cosim.feeder.network import Feeder
 
-_TOLERANCE_MVA = 1e-9
-"""pandapower's default of 1e-8 at each of hundreds of buses adds up to 1e-6 pu of voltage."""
-_CHECK_TOLERANCE_MVA = 1e-10
+_TOLERANCE_MVA = 1e-8  # pandapower's default; leaves some 1e-9 pu, as Newton's last step overshoots it by far
+_CHECK_TOLERANCE_MVA = 1e-10  # so that the difference is the checked solution's error
 _RECYCLE = {"bus_pq": True, "trafo": False, "gen": False}
 
 
@@ -24,7 +23,8 @@ _RECYCLE = {"bus_pq": True, "trafo": False, "gen": False}
 class Snapshot:
     """One AC solution, arrays in the order of the feeder's tables; consumption is positive.
 
-    Where the power flow did not converge every result is NaN: nothing old is repeated.
+    What is not energised is NaN. Where the power flow did not converge every result is NaN: nothing old is
+    repeated.
     """
 
     converged: bool
@@ -89,6 +89,7 @@ class PandapowerFlow:
         self._home_row = np.searchsorted(self._buses, feeder.connection_buses)
         self._background_row = np.searchsorted(self._buses, feeder.background.bus)
         self._net = _with_one_load_per_bus(feeder.net, self._buses)
+        self._plain: pandapowerNet | None = None  # for checks: never recycled, made when first needed
         self._warm = False
         self._limit_trafo = feeder.trafos.index.get_indexer(feeder.limits.index)
         self._last: Snapshot | None = None
@@ -120,7 +121,9 @@ class PandapowerFlow:
         """Largest voltage difference (pu) from a plain `runpp` that starts anew; NaN without a solution."""
         if not snapshot.converged:
             return float("nan")
-        net = _with_one_load_per_bus(self._feeder.net, self._buses)
+        if self._plain is None:
+            self._plain = _with_one_load_per_bus(self._feeder.net, self._buses)
+        net = self._plain
         _write(net, snapshot.injected_p_kw, snapshot.injected_q_kvar)
         pp.runpp(net, lightsim2grid=False, tolerance_mva=_CHECK_TOLERANCE_MVA)
         return float(np.nanmax(np.abs(net.res_bus["vm_pu"].to_numpy() - snapshot.vm_pu)))
@@ -180,7 +183,7 @@ class PandapowerFlow:
         )
 
     def _from_upstream(self) -> tuple[float, float]:
-        """P (kW) and Q (kvar) from external grids and slack generators; pandapower counts them as generation."""
+        """P (kW) and Q (kvar) of external grids and slack generators, in pandapower generation."""
         slack = self._net.gen["slack"].to_numpy(dtype=bool)
         grid, gen = self._net.res_ext_grid, self._net.res_gen[slack]
         return (

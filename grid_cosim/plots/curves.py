@@ -190,7 +190,8 @@ def _finish(
     heights = np.stack([values for name, values in source.data.items() if name != "time"])
     if from_zero_up:
         plot.y_range = from_zero(float(np.nanmax(heights)))
-    source.data["under_pointer"] = np.full(heights.shape[1], np.nanmax(heights), dtype=np.float32)
+    middle = 0.5 * (np.nanmin(heights) + np.nanmax(heights))
+    source.data["under_pointer"] = np.full(heights.shape[1], middle, dtype=np.float32)
     traced = plot.line("time", "under_pointer", source=source, line_alpha=0.0)
     rows = [(name, value.replace("%s", name).replace("%%", "%")) for name in controllers]
     plot.add_tools(

@@ -99,9 +99,9 @@ def map_frames(results: Results, *, max_frames: int = MAX_FRAMES) -> MapFrames:
 
 
 def feeder_map(results: Results, *, frames: MapFrames | None = None, controller: str | None = None) -> figure:
-    """The feeder at its worst moment: lines and transformers by loading, homes as points.
+    """The feeder at its worst moment: lines by loading, transformers by share of limit, homes as points.
 
-    The sources are named `lines`, `limits` and `homes`; a page may replace their `loading` and `vm_pu`.
+    The sources are named `lines`, `limits` and `homes`; a page may replace their values.
     """
     frames = map_frames(results) if frames is None else frames
     worst_controller, moment = frames.worst()
@@ -156,9 +156,7 @@ def _draw_lines(plot: figure, topology: Topology, places: Geometry, loading: np.
             renderers=[lines], tooltips=[("line", "@name"), ("loading", "@loading{0.0} %")], visible=False
         )
     )
-    plot.add_layout(
-        _colour_bar(mapper, "loading, % of rating", FixedTicker(ticks=list(range(0, 121, 20)))), "right"
-    )
+    plot.add_layout(_colour_bar(mapper, "loading, %", FixedTicker(ticks=list(range(0, 121, 20)))), "right")
 
 
 def _draw_limits(plot: figure, topology: Topology, places: Geometry, loading: np.ndarray) -> None:
@@ -174,13 +172,14 @@ def _draw_limits(plot: figure, topology: Topology, places: Geometry, loading: np
             "rated_kva": limits["rated_kva"].to_numpy(),
             "limit_percent": limits["limit_percent"].to_numpy(),
             "loading": loading,
+            "of_limit": 100.0 * loading / limits["limit_percent"].to_numpy(),
         },
         name="limits",
     )
     squares = plot.scatter(
         "x", "y", source=source, marker="square", size=_size(len(limits), 19.0, 13.0),
         line_color="#ffffff", line_width=2,
-        fill_color={"field": "loading", "transform": mapper},
+        fill_color={"field": "of_limit", "transform": mapper},
     )  # fmt: skip
     tips = [
         ("transformer", "@name"),

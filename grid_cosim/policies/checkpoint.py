@@ -75,7 +75,7 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         raise PolicyError(
             path,
             f"format is {described.get('format')!r}, expected {FORMAT!r}",
-            "Retrain it with this version.",
+            "Train a policy with this version by `grid-cosim train`.",
         )
     if described["kind"] != kind:
         raise PolicyError(
@@ -97,6 +97,10 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         raise PolicyError(
             path, f"weights do not fit ({error})", "The file is damaged; retrain it."
         ) from error
+    if not all(weights.isfinite().all() for weights in tensors.values()):
+        raise PolicyError(
+            path, "some weights are not finite numbers", "Its training went astray; retrain it."
+        )
     network.requires_grad_(False)
     return Policy(
         kind=kind,

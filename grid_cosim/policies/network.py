@@ -9,8 +9,8 @@ gives the numbers of an explicit response to the price: a base activation b and 
 with ramps that rise from 0 to 1 one after the other, evenly in x. Power is thus non-increasing in the price
 whatever the weights are, its slope has a closed form, and asking for the power at many prices costs
 a few operations and no further pass of the perceptron. Beyond `price_max_eur_per_kwh`, the largest price
-that training shows, a fixed steep descent follows: whatever can wait, waits, so a clearing price
-exists whenever the inflexible demand fits.
+that training shows, a steep descent follows: at twice that price nothing but p_min is drawn, whatever the
+weights are, so a clearing price exists whenever the inflexible demand fits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from torch import Tensor, nn
 _STRETCH = 0.01
 """The sigmoid is stretched by this much beyond 0 and 1 and cut, so that both are reached exactly."""
 _EMERGENCY_SLOPE = 30.0
-"""Descent of the activation per unit of x beyond the largest price of the training."""
+"""Least descent of the activation per unit of x beyond the largest price of the training."""
+_CLOSED = math.log(_STRETCH / (1.0 + _STRETCH))
+"""Activation at and below which the power is p_min."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class Response(NamedTuple):
         here = self.weights.gather(1, segment)
         within = (x / width - segment).clamp(max=1.0)
         beyond = (x - end).clamp(min=0.0)
-        z = self.base[:, None] - climbed.gather(1, segment) - here * within - _EMERGENCY_SLOPE * beyond
-        slope = torch.where(x > end, -_EMERGENCY_SLOPE, -here / width)
+        still_open = (self.base - climbed[:, -1] - _CLOSED).clamp(min=0.0)[:, None]
+        descent = _EMERGENCY_SLOPE + still_open / math.log(2.0)  # twice the price is ln 2 further in x
+        z = self.base[:, None] - climbed.gather(1, segment) - here * within - descent * beyond
+        slope = torch.where(x > end, -descent, -here / width)
         return z.reshape(price.shape), slope.reshape(price.shape)
 
     def fraction(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:

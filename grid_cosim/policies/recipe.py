@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -58,7 +59,7 @@ class Recipe:
 
     def make_population(self) -> Population:
         """The population that the recipe names, with its overrides."""
-        return population_class(self.device)(**self.population)  # type: ignore[no-any-return]
+        return population_class(self.device)(**self.population)
 
     def network(self, n_features: int) -> NetworkConfig:
         """The network's size for a device with that many features."""
@@ -89,7 +90,9 @@ def population_class(device: str) -> type:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise RecipeError("device", f"{device!r} cannot be imported: {error}.") from error
+        raise RecipeError(
+            "device", f"{device!r} cannot be imported: {error}. Install it, or name its folder in PYTHONPATH."
+        ) from error
     if not (isinstance(found, type) and is_dataclass(found)):
         raise RecipeError("device", f"{device!r} is no dataclass; see the documentation of Population.")
     return found
@@ -109,13 +112,15 @@ def population_problems(device: str, given: Mapping[str, Any]) -> list[str]:
             problems.append(f"{name}: got {value!r}, expected a number")
         elif isinstance(value, int | float) and value < 0 and not name.endswith("_c"):
             problems.append(f"{name}: got {value!r}, expected no negative number")
+        elif isinstance(value, int | float) and value > 1 and ("share" in name or "probability" in name):
+            problems.append(f"{name}: got {value!r}, expected at most 1")
     return problems
 
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; every problem is reported at once."""
     if not path.is_file():
-        raise RecipeError(str(path), "no such file")
+        raise RecipeError(str(path), "no such file. Give a TOML file such as policies/heat_pump.toml.")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -123,19 +128,54 @@ def load_recipe(path: Path) -> Recipe:
     known = {f.name: f for f in fields(Recipe)}
     problems = [f"{key}: no such setting.{near_matches(key, known)}" for key in raw if key not in known]
     if "device" not in raw:
-        problems.append("device: missing, expected a kind of device")
-    for key, value in raw.items():
-        default = getattr(Recipe, key, None)
-        if isinstance(default, float) and isinstance(value, int):
-            raw[key] = float(value)
-        elif default is not None and key in known and not isinstance(default, tuple):
-            if type(value) is not type(default):
-                problems.append(f"{key}: got {value!r}, expected {type(default).__name__}")
-        elif isinstance(value, list):
-            raw[key] = tuple(value)
+        problems.append(
+            f"device: missing, expected one of {', '.join(POPULATIONS)}, or package.module:Population"
+        )
+    for key in known.keys() & raw.keys():
+        expected = _expected(key, raw[key])
+        if expected:
+            problems.append(f"{key}: got {raw[key]!r}, expected {expected}")
     if not problems:
-        given = raw.get("population", {})
-        problems += [f"population.{p}" for p in population_problems(raw["device"], given)]
+        try:
+            found = population_problems(raw["device"], raw.get("population", {}))
+            problems += [f"population.{problem}" for problem in found]
+        except RecipeError as error:
+            problems.append(f"device: {error.problem}")
     if problems:
-        raise RecipeError(str(path), "; ".join(problems))
-    return Recipe(**raw)
+        raise RecipeError(str(path), "; ".join(sorted(problems)))
+    return Recipe(**{key: _converted(key, value) for key, value in raw.items()})
+
+
+def _converted(key: str, value: Any) -> Any:
+    """TOML's lists are our tuples, and its whole numbers will do where a setting is none."""
+    if isinstance(value, list):
+        return tuple(float(item) if key == "outdoor_c" else item for item in value)
+    return float(value) if isinstance(getattr(Recipe, key, None), float) else value
+
+
+def _expected(key: str, value: Any) -> str:
+    """What a setting should be instead; nothing where the value will do."""
+    if key in ("device", "population"):
+        fits, expected = (
+            (isinstance(value, str), "text") if key == "device" else (isinstance(value, dict), "a table")
+        )
+    elif key == "hidden":
+        fits = isinstance(value, list) and bool(value) and all(_is_count(width, 1) for width in value)
+        expected = "a list of whole numbers above 0"
+    elif key == "outdoor_c":
+        pair = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+        fits, expected = pair and value[0] <= value[1], "[lowest, highest]"
+    elif isinstance(getattr(Recipe, key), int):
+        least = 0 if key == "seed" else 1
+        fits, expected = _is_count(value, least), f"a whole number of at least {least}"
+    else:
+        fits, expected = _is_number(value) and value > 0, "a number above 0"
+    return "" if fits else expected
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -18,12 +18,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from grid_cosim.devices import Device, Drive
 from grid_cosim.devices.device import to_dtype
+from grid_cosim.errors import GridCosimError
 from grid_cosim.policies.checkpoint import Policy, PolicyError, versions
 from grid_cosim.policies.network import PriceMonotoneNetwork
 from grid_cosim.policies.prices import sample_prices
@@ -31,6 +32,17 @@ from grid_cosim.policies.recipe import Recipe
 
 _OUTLOOK_H = 24.0
 _SAVE_EVERY = 50
+
+
+class TrainingError(GridCosimError):
+    """A training that cannot go on."""
+
+    def __init__(self, *, update: int, loss: float, gradient: float) -> None:
+        super().__init__(
+            f"Training went astray in update {update}: the loss is {loss}, the norm of its gradient "
+            f"{gradient}. Lower learning_rate in the recipe; for a device of your own, make sure that its "
+            "costs, features and their gradients are finite."
+        )
 
 
 def train(
@@ -43,7 +55,8 @@ def train(
 
     With `state_path` the training writes its state there now and then, goes on from it if it exists
     (to the same weights as an uninterrupted run, bit for bit), and removes it at the end.
-    `progress(done, of, loss)` is called after every update.
+    `progress(done, of, loss)` is called after every update. Raises `TrainingError` where loss or gradient
+    are no finite numbers any more, `PolicyError` where `state_path` is not of this recipe.
     """
     generator = torch.Generator().manual_seed(recipe.seed)
     population = recipe.make_population()
@@ -61,7 +74,9 @@ def train(
         loss = episode_loss(network, recipe, generator)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if not (loss.isfinite() and norm.isfinite()):
+            raise TrainingError(update=done + 1, loss=loss.item(), gradient=norm.item())
         optimizer.step()
         done += 1
         progress(done, recipe.updates, loss.item())
@@ -171,10 +186,15 @@ def _load_state(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> int:
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    if metadata["recipe"] != json.dumps(recipe.as_dict(), sort_keys=True):
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise PolicyError(
+            path, f"no state of a training ({error})", "Delete the file to start anew."
+        ) from error
+    if metadata.get("recipe") != json.dumps(recipe.as_dict(), sort_keys=True):
         raise PolicyError(
             path,
             "an interrupted training of another recipe lies here",

@@ -25,6 +25,13 @@ from grid_cosim.report.reading import Values, reading, warnings
 from grid_cosim.results import Results
 
 _DIGITS = {"% of limit": 1, "%": 3, "kWh": 1, "K·h": 2, "EUR/kWh": 4, "EUR": 2, "s": 1, "": 1}
+_CURVES = {
+    "price": plots.price,
+    "energy_served": plots.energy_served,
+    "energy_unserved": plots.energy_unserved,
+    "energy_owed": plots.energy_owed,
+    "temperature": plots.indoor_temperature,
+}
 _SEEK = "window.dispatchEvent(new CustomEvent('seek', {detail: cb_obj.x}))"
 
 
@@ -52,9 +59,7 @@ def build_report(results: Results) -> str:
         readings={name: reading(results, name, values) for name in results.runs},
         kpi_rows=_kpi_rows(results, values),
         limits=_limits_by_peak(results),
-        divs={name: Markup(div) for name, div in divs.items()},
-        has_prices="price" in figures,
-        has_temperatures="temperature" in figures,
+        divs=dict.fromkeys(("loading", *_CURVES)) | {name: Markup(div) for name, div in divs.items()},
         n_frames=len(frames.times),
         bokeh=Markup(_bokeh()),
         figures_script=Markup(_inside_script(script)),
@@ -76,20 +81,13 @@ def _figures(results: Results) -> tuple[dict[str, figure], plots.MapFrames]:
     """All figures by name, on one time axis; those that would be empty are left out."""
     frames = plots.map_frames(results)
     loading = plots.transformer_loading(results)
-    shared = {"x_range": loading.x_range}
-    figures = {
-        "map": plots.feeder_map(results, frames=frames),
-        "loading": loading,
-        "price": plots.price(results, **shared),
-        "energy_served": plots.energy_served(results, **shared),
-        "energy_unserved": plots.energy_unserved(results, **shared),
-        "energy_owed": plots.energy_owed(results, **shared),
-        "temperature": plots.indoor_temperature(results, **shared),
+    curves = {"loading": loading} | {
+        name: draw(results, x_range=loading.x_range) for name, draw in _CURVES.items()
     }
-    for name, plot in figures.items():
-        if name != "map":
-            plot.js_on_event("tap", CustomJS(code=_SEEK))
-    return {name: plot for name, plot in figures.items() if name == "map" or plot.renderers}, frames
+    for plot in curves.values():
+        plot.js_on_event("tap", CustomJS(code=_SEEK))
+    drawn = {name: plot for name, plot in curves.items() if plot.renderers}
+    return {"map": plots.feeder_map(results, frames=frames)} | drawn, frames
 
 
 def _payload(

@@ -184,6 +184,16 @@ def test_three_households_by_hand() -> None:
         np.testing.assert_allclose(homes.power_kw(agreed.local_price), [2.0, 2.0, 1.0], rtol=1e-5)
 
 
+def test_one_newton_iteration_solves_affine_demand_behind_a_share_of_the_limit() -> None:
+    """Half of each power counts, at half of the price: (12 - 7λ/2)/2 = 2.5 at λ = 2."""
+    homes = Affine(np.array([4.0, 3.0, 5.0]), np.array([2.0, 1.0, 4.0]))
+    graph = communication(Copies.of(csr_array(np.full((1, 3), 0.5))), "complete")
+    step = NewtonStep(graph, 4.0, 4.0, rounds=1, dual_iterations=1, mixing=FreshMixing())
+    _, agreed = settle(step, homes, np.array([2.5]), 1)
+    np.testing.assert_allclose(agreed.price, 2.0, rtol=1e-6)
+    np.testing.assert_allclose(agreed.local_price, 1.0, rtol=1e-6)
+
+
 def test_the_meter_says_what_the_element_carries_beside_its_members() -> None:
     homes = Affine(np.array([4.0, 3.0, 5.0]), np.array([2.0, 1.0, 4.0]))
     step = CurveStep(communication(one_limit(3), "complete"), np.linspace(0.0, 1.2, 61), mixing=FreshMixing())

@@ -17,7 +17,10 @@ def simulators_after_a_step() -> list[tuple[str, object, list[dict]]]:
     households.init("H", neighbourhood=small_neighbourhood(feeder))
     grid.init("F", feeder=feeder, start=START)
     made = []
-    for name, simulator, model in (("HouseholdSim", households, "Neighbourhood"), ("FeederSim", grid, "Grid")):
+    for name, simulator, model in (
+        ("HouseholdSim", households, "Neighbourhood"),
+        ("FeederSim", grid, "Grid"),
+    ):
         (top,) = simulator.create(1, model)
         simulator.step(0, {}, 900)
         made.append((name, simulator, [top, *top["children"]]))
@@ -26,7 +29,9 @@ def simulators_after_a_step() -> list[tuple[str, object, list[dict]]]:
 
 def test_everything_that_is_declared_as_output_is_given_as_plain_numbers():
     for name, simulator, entities in simulators_after_a_step():
-        given = {model.name: [a.name for a in model.attributes if a.way == "out"] for model in SIMULATORS[name]}
+        given = {
+            model.name: [a.name for a in model.attributes if a.way == "out"] for model in SIMULATORS[name]
+        }
         assert {entity["type"] for entity in entities} == set(given)
         data = simulator.get_data({entity["eid"]: given[entity["type"]] for entity in entities})
         for entity in entities:

@@ -12,7 +12,7 @@ from grid_cosim.feeder.network import Feeder, load_feeder
 from grid_cosim.feeder.power_flow import PandapowerFlow, Snapshot
 from tests import builders
 
-SOLVER_PU = 1e-7  # what a mismatch of 1e-9 MVA at each of some hundred buses leaves
+SOLVER_PU = 2e-8  # what pandapower's tolerance, a mismatch of 1e-8 MVA, leaves; seen: 3e-9
 TOO_MUCH_KW = 1e4  # far beyond what any of the tiny feeders can carry
 
 
@@ -23,32 +23,32 @@ def _solve(flow: PandapowerFlow, p_kw: object, q_kvar: object = 0.0) -> Snapshot
 
 
 @pytest.fixture(scope="module")
-def area() -> Feeder:
-    return load_feeder("schutterwald:2")
+def village() -> Feeder:
+    return load_feeder("schutterwald")
 
 
 # pandapower warns about the network that it ships itself
 @pytest.mark.filterwarnings("ignore:tap_dependency_table is missing:DeprecationWarning")
-def test_same_result_as_pandapower_with_the_loads_in_its_own_table(area: Feeder) -> None:
+def test_same_result_as_pandapower_with_the_loads_in_its_own_table(village: Feeder) -> None:
     rng = np.random.default_rng(1)
-    p_kw, q_kvar = rng.uniform(0, 4, area.n_households), rng.uniform(-0.2, 0.4, area.n_households)
-    flow = PandapowerFlow(area)
-    _solve(flow, np.zeros(area.connection_buses.size))  # so that the next one starts from an old solution
+    p_kw, q_kvar = rng.uniform(0, 4, village.n_households), rng.uniform(-0.2, 0.4, village.n_households)
+    flow = PandapowerFlow(village)
+    _solve(flow, np.zeros(village.connection_buses.size))  # so that the next one starts from an old solution
     snapshot = _solve(
-        flow, np.bincount(area.home_connection, p_kw), np.bincount(area.home_connection, q_kvar)
+        flow, np.bincount(village.home_connection, p_kw), np.bincount(village.home_connection, q_kvar)
     )
 
-    net = pp.networks.lv_schutterwald(separation_by_sub=False)  # without heat pumps, all areas
+    net = pp.networks.lv_schutterwald()  # without heat pumps
     net.load[["p_mw", "q_mvar"]] = 0.0
-    net.load.loc[area.home_load, "p_mw"] = p_kw / 1e3
-    net.load.loc[area.home_load, "q_mvar"] = q_kvar / 1e3
+    net.load.loc[village.home_load, "p_mw"] = p_kw / 1e3
+    net.load.loc[village.home_load, "q_mvar"] = q_kvar / 1e3
     pp.runpp(net, lightsim2grid=False, tolerance_mva=1e-11)
-    assert np.abs(snapshot.vm_pu - net.res_bus.vm_pu[area.buses.index]).max() < SOLVER_PU
+    assert np.abs(snapshot.vm_pu - net.res_bus.vm_pu[village.buses.index]).max() < SOLVER_PU
     assert snapshot.line_loading_percent == pytest.approx(
-        net.res_line.loading_percent[area.lines.index].to_numpy(), abs=1e-4
+        net.res_line.loading_percent[village.lines.index].to_numpy(), abs=1e-4, nan_ok=True
     )
     assert snapshot.trafo_loading_percent == pytest.approx(
-        net.res_trafo.loading_percent[area.trafos.index].to_numpy(), rel=1e-6
+        net.res_trafo.loading_percent[village.trafos.index].to_numpy(), rel=1e-6
     )
     assert snapshot.limit_loading_percent == pytest.approx(snapshot.trafo_loading_percent)
     assert flow.check(snapshot) < 1e-6

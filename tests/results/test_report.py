@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from bokeh.models import ColumnDataSource
 
 from grid_cosim import plots
 from grid_cosim.metrics import KPIS
@@ -100,7 +101,8 @@ def test_limits_that_nobody_can_hold_and_steps_without_solution_are_told(results
     told = warnings(dataclasses.replace(results, runs={"consensus": changed}, warnings=("Given.",)))
     assert told == [
         "Given.",
-        "consensus: the power flow did not converge in 1 step, first on Tue 19 Jan 12:45. Nothing is shown there.",
+        "consensus: the power flow did not converge in 1 step, first on Tue 19 Jan 12:45. "
+        "Nothing is shown there.",
         "Trafo-0: the inflexible load alone exceeds the limit in 1 step, first on Tue 19 Jan 12:00. "
         "No controller can hold it there.",
         "Trafo-1: the inflexible load alone exceeds the limit in 1 step, first on Tue 19 Jan 12:00. "
@@ -125,6 +127,13 @@ def test_a_single_step_and_a_network_without_coordinates_make_a_report():
     page = build_report(synthetic_results(street_topology(1, 3, located=False), ("consensus",), n_steps=1))
     assert "1 steps" not in page
     assert 'id="map"' in page
+
+
+def test_runs_that_all_stopped_in_their_first_step_still_make_a_report(results):
+    runs = {name: Run({}, "failed", "no convergence") for name in results.runs}
+    page = build_report(dataclasses.replace(results, runs=runs))
+    assert "consensus failed: no convergence; it has no results." in page
+    assert "No controller got through its first step." in page
 
 
 def test_packed_frames_are_what_the_page_unpacks():
@@ -221,3 +230,12 @@ def test_a_backlog_is_the_sum_over_devices(results):
     np.testing.assert_allclose(
         plot.renderers[0].data_source.data["owed_kwh independent"], expected.to_numpy()
     )
+
+
+def test_transformers_on_the_map_are_coloured_by_the_share_of_their_limit(results):
+    topology = dataclasses.replace(
+        results.topology, limits=results.topology.limits.assign(limit_percent=50.0)
+    )
+    plot = plots.feeder_map(dataclasses.replace(results, topology=topology))
+    data = next(source for source in plot.select({"type": ColumnDataSource}) if source.name == "limits").data
+    np.testing.assert_allclose(data["of_limit"], 2.0 * data["loading"])

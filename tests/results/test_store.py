@@ -73,9 +73,13 @@ def test_a_folder_that_is_not_ours_is_not_replaced(results, tmp_path):
 
 
 def test_what_was_interrupted_while_written_never_takes_the_final_name(tmp_path):
-    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "out") as folder:
-        (folder / "half.txt").write_text("half")
-        raise KeyboardInterrupt
+    def interrupted():
+        with staged_folder(tmp_path / "out") as folder:
+            (folder / "half.txt").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial"]
     with pytest.raises(ResultsError, match="not a results folder"):
         Results.load(tmp_path / "out.partial")

@@ -7,7 +7,6 @@ import pytest
 
 from grid_cosim.errors import ResultsError
 from grid_cosim.results import TABLES, RunWriter, empty_table, read_table, write_table
-from grid_cosim.results import tables as tables_module
 
 TIMES = np.array(["2016-01-19T12:00", "2016-01-19T12:15", "2016-01-19T12:30"], dtype="datetime64[ms]")
 HOMES = np.array(["Household-0", "Household-1"], dtype=object)
@@ -55,8 +54,8 @@ def test_some_columns_can_be_read_alone(tmp_path):
 
 @pytest.mark.parametrize("group_rows", [2, 3, 1000])
 def test_streamed_rows_and_a_whole_table_give_the_same_bytes(tmp_path, monkeypatch, group_rows):
-    for module in (tables_module, __import__("grid_cosim.results.writer", fromlist=["writer"])):
-        monkeypatch.setattr(module, "ROW_GROUP_ROWS", group_rows)
+    for module in ("tables", "writer"):
+        monkeypatch.setattr(f"grid_cosim.results.{module}.ROW_GROUP_ROWS", group_rows)
     writer = RunWriter(tmp_path / "run")
     for step in range(len(TIMES)):
         writer.append("households", _step(step))

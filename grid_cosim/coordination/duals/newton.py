@@ -44,6 +44,7 @@ class NewtonStep:
     sweeps: int = 1
     mixing: Mixing = field(default_factory=TrackedMixing)
     outage: LinkOutage | None = None
+    accelerated: bool = False
 
     def init(self) -> DualState:
         """All prices 0, nothing said yet."""
@@ -71,7 +72,7 @@ class NewtonStep:
                 for _ in range(self.dual_iterations):
                     values = self._values(turn, price, demand, excess_kw)
                     rounds = self.mixing.rounds(memory[k], self.rounds)
-                    exchange = Exchange.open(turn.links, rounds, self.outage, rng)
+                    exchange = Exchange.open(turn.links, rounds, self.outage, rng, accelerated=self.accelerated)
                     memory[k], mixed = self.mixing.step(memory[k], values, exchange)
                     agreed = exchange.mix(price[turn.rows][:, None])[:, 0]
                     over, slope = mixed[:, 0], np.maximum(mixed[:, 1], 0.0)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork, Response
+
+SCALE, PRICE_MAX = 0.01, 2.0
+PRICES = torch.cat([torch.zeros(1), torch.logspace(-4, 1, 400)]).double()
+
+weight = st.one_of(st.just(0.0), st.floats(1e-6, 5.0))
+answers = st.builds(
+    lambda base, weights: Response(
+        base=torch.tensor([base], dtype=torch.float64),
+        weights=torch.tensor([weights], dtype=torch.float64),
+        price_scale=SCALE,
+        price_max=PRICE_MAX,
+    ),
+    base=st.floats(-20.0, 200.0),
+    weights=st.lists(weight, min_size=6, max_size=6),
+)
+thorough = settings(deadline=None, max_examples=60)
+
+
+def open_answer(base: float = 3.0) -> Response:
+    weights = torch.tensor([[0.5, 0.1, 2.0, 0.0, 1.0, 0.3]], dtype=torch.float64)
+    return Response(torch.tensor([base], dtype=torch.float64), weights, SCALE, PRICE_MAX)
+
+
+@given(answer=answers)
+@thorough
+def test_power_never_rises_with_the_price(answer: Response) -> None:
+    fraction = answer.fraction(PRICES[None, :])[0]
+    assert ((fraction >= 0.0) & (fraction <= 1.0)).all()
+    assert (fraction.diff() <= 1e-12).all()  # up to rounding where one ramp meets the next
+    assert (answer.fraction_slope(PRICES[None, :]) <= 0.0).all()
+
+
+@given(answer=answers)
+@thorough
+def test_at_twice_the_largest_price_of_the_training_nothing_is_drawn(answer: Response) -> None:
+    assert answer.fraction(torch.tensor([2.0 * PRICE_MAX], dtype=torch.float64)).item() == 0.0
+
+
+def test_that_price_is_the_largest_that_scenarios_ask_by_default() -> None:
+    from grid_cosim.policies.recipe import Recipe
+    from grid_cosim.scenario import Coordination
+
+    assert Coordination().largest_price_eur_per_kwh >= 2.0 * Recipe("deferrable").price_max_eur_per_kwh
+
+
+@pytest.mark.parametrize("base", [3.0, 9.0, 40.0])
+def test_the_slope_is_the_finite_difference(base: float) -> None:
+    answer = open_answer(base)
+    width = math.asinh(PRICE_MAX / SCALE) / 6
+    kinks = torch.tensor([SCALE * math.sinh(k * width) for k in range(7)], dtype=torch.float64)
+    dense = torch.logspace(-4, 1, 6000).double()
+    step = 1e-7 * (dense + SCALE)
+    price = dense[((dense[:, None] - kinks).abs() > 10.0 * step[:, None]).all(1)]
+    step = 1e-7 * (price + SCALE)
+    fraction = answer.fraction(price[None, :])[0]
+    ahead, behind = answer.fraction((price + step)[None, :])[0], answer.fraction((price - step)[None, :])[0]
+    both_open = (ahead > 0.0) & (behind < 1.0) & ((ahead < 1.0) == (behind < 1.0)) & (fraction < 1.0)
+    slope = answer.fraction_slope(price[None, :])[0]
+    assert both_open.sum() > 20
+    # central differences of a function of order one: rounding 1e-16 over a step of 1e-9 at least
+    torch.testing.assert_close(
+        slope[both_open], ((ahead - behind) / (2.0 * step))[both_open], rtol=1e-5, atol=1e-6
+    )
+    closed = (fraction == 0.0) | (fraction == 1.0)
+    assert closed.any()
+    assert (slope[closed] == 0.0).all()
+
+
+def test_asking_many_prices_at_once_is_asking_one_by_one() -> None:
+    torch.manual_seed(0)
+    network = PriceMonotoneNetwork(NetworkConfig(n_features=3))
+    answer = network(torch.randn(4, 3))
+    prices = torch.rand(4, 7) * 5.0
+    for ask in (answer.fraction, answer.fraction_slope):
+        together = ask(prices)
+        assert together.shape == (4, 7)
+        for column in range(7):
+            assert torch.equal(ask(prices[:, column]), together[:, column])
+
+
+def test_an_untrained_network_draws_most_at_price_zero_and_little_at_the_largest() -> None:
+    torch.manual_seed(0)
+    answer = PriceMonotoneNetwork(NetworkConfig(n_features=3))(torch.randn(50, 3))
+    assert (answer.fraction(torch.zeros(50)) > 0.7).all()
+    assert (answer.fraction(torch.full((50,), PRICE_MAX)) < 0.01).all()
+
+
+def test_both_ends_of_the_range_are_reached_exactly_and_can_be_left_again() -> None:
+    for base, end in ((4.7, 1.0), (-4.7, 0.0)):
+        assert open_answer(base).fraction(torch.zeros(1).double()).item() == end
+    base = torch.tensor([4.5], dtype=torch.float64, requires_grad=True)
+    answer = open_answer()._replace(base=base)
+    answer.fraction(torch.zeros(1).double()).sum().backward()
+    assert base.grad is not None
+    assert base.grad.item() > 0.0

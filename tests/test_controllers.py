@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.sparse import csr_array
+
+from grid_cosim.controllers import (
+    Consensus,
+    Controller,
+    FleetDemand,
+    Independent,
+    Uncontrolled,
+    own_shares,
+)
+from grid_cosim.coordination import (
+    Copies,
+    CurveStep,
+    Demand,
+    FreshMixing,
+    NewtonStep,
+    communication,
+    price_grid,
+)
+from grid_cosim.coordination.meters import Meters, MeterState
+from grid_cosim.fleet import Fleet, FleetState
+from grid_cosim.neighbourhood import Neighbourhood
+from tests.neighbours import after, fleet_of, reordered, untrained
+
+N, STEP = 10, 28
+"""Step 28 is seven in the evening."""
+PRICES = price_grid(4.0, n_prices=33, smallest=0.002)
+
+
+@dataclass(frozen=True)
+class Scene:
+    fleet: Fleet
+    state: FleetState
+
+    @property
+    def demand(self) -> FleetDemand:
+        return FleetDemand(self.fleet, untrained(self.fleet), self.state, STEP)
+
+
+@pytest.fixture(scope="module")
+def evening() -> Scene:
+    fleet = fleet_of(N)
+    return Scene(fleet, after(fleet, STEP))
+
+
+def one_limit(n: int = N) -> Copies:
+    return Copies.of(csr_array(np.ones((1, n))))
+
+
+def meter(limit_kw: float, offset_kw: float = 0.0) -> MeterState:
+    return MeterState(np.array([limit_kw]), np.array([offset_kw]))
+
+
+def exact(copies: Copies) -> Consensus:
+    """Everyone hears everyone in one round, and the price is refined until it is right."""
+    step = NewtonStep(
+        communication(copies, "complete"),
+        largest_price=4.0,
+        smallest_price=0.002,
+        rounds=1,
+        dual_iterations=60,
+        mixing=FreshMixing(),
+    )
+    return Consensus(copies, step, seed=0)
+
+
+def by_curves(copies: Copies) -> Consensus:
+    return Consensus(copies, CurveStep(communication(copies, "complete"), PRICES, rounds=1), seed=0)
+
+
+def total_kw(scene: Scene, price: float) -> float:
+    return float(scene.demand.power_kw(np.full(N, price)).sum())
+
+
+def halfway_kw(scene: Scene) -> float:
+    """A limit that needs a price."""
+    return 0.5 * (total_kw(scene, 0.0) + total_kw(scene, 4.0))
+
+
+# ------------------------------------------------------------------ what the households answer
+
+
+def test_the_answers_to_prices_agree_with_each_other(evening: Scene) -> None:
+    demand = evening.demand
+    assert isinstance(demand, Demand)
+    rng = np.random.default_rng(0)
+    prices = rng.uniform(0.0, 0.5, (N, 6))
+    curve = demand.curve_kw(prices)  # policies answer in single precision
+    for k in range(6):
+        np.testing.assert_allclose(curve[:, k], demand.power_kw(prices[:, k]), rtol=1e-6)
+    assert (demand.curve_kw(np.tile(PRICES, (N, 1))).argmax(axis=1) == 0).all()
+    powers = demand.powers_kw(prices[:, 0])
+    np.testing.assert_allclose(
+        demand.power_kw(prices[:, 0]), demand.base_kw + evening.fleet.flex_kw(powers), rtol=1e-12
+    )
+    for group, state, power in zip(evening.fleet.groups, evening.state.devices, powers, strict=True):
+        low, high = group.device.bounds(state, group.drive.at(STEP))
+        assert ((low <= power) & (power <= high)).all()
+
+
+def test_the_slope_is_how_the_power_falls(evening: Scene) -> None:
+    demand = evening.demand
+    price = np.random.default_rng(1).uniform(0.02, 0.2, N)
+    width = 1e-3 * price
+    difference = (demand.power_kw(price - width) - demand.power_kw(price + width)) / (2.0 * width)
+    slope = demand.slope_kw(price)
+    assert (slope >= 0.0).all()
+    assert slope.max() > 1.0
+    # policies answer in single precision: 1e-7 of some kW over a width of 4e-5 EUR/kWh; kinks between ramps
+    np.testing.assert_allclose(slope, difference, rtol=0.02, atol=0.2)
+
+
+def test_a_household_without_devices_does_not_answer(evening: Scene) -> None:
+    fleet = fleet_of(4, ownership={})
+    demand = FleetDemand(fleet, {}, fleet.init(), 0)
+    np.testing.assert_array_equal(demand.power_kw(np.full(4, 0.3)), fleet.base_kw[0])
+    np.testing.assert_array_equal(demand.slope_kw(np.full(4, 0.3)), np.zeros(4))
+
+
+# ------------------------------------------------------------------ every controller
+
+
+def controllers() -> dict[str, Controller]:
+    copies = one_limit()
+    return {
+        "uncontrolled": Uncontrolled(copies),
+        "independent": Independent(copies, own_shares(copies, np.array([25.0])), PRICES),
+        "consensus": exact(copies),
+        "consensus by curves": by_curves(copies),
+    }
+
+
+every_controller = pytest.mark.parametrize("name", controllers())
+
+
+@every_controller
+def test_decisions_stay_within_what_devices_can_do(name: str, evening: Scene) -> None:
+    controller = controllers()[name]
+    _, decision = controller.step(
+        controller.init(), demand=evening.demand, meters=meter(halfway_kw(evening)), step=STEP
+    )
+    for group, state, power in zip(
+        evening.fleet.groups, evening.state.devices, decision.powers_kw, strict=True
+    ):
+        low, high = group.device.bounds(state, group.drive.at(STEP))
+        assert ((low <= power) & (power <= high)).all()
+    assert (decision.local_price >= 0.0).all()
+    np.testing.assert_array_equal(decision.price, decision.local_price)  # one limit, of which all are members
+    assert (decision.messages.sum() > 0) == name.startswith("consensus")
+
+
+@every_controller
+def test_the_order_of_households_is_irrelevant(name: str, evening: Scene) -> None:
+    order = np.random.default_rng(3).permutation(N)
+    outcome = []
+    for scene in (evening, Scene(*reordered(evening.fleet, evening.state, order))):
+        controller = controllers()[name]
+        _, decision = controller.step(
+            controller.init(), demand=scene.demand, meters=meter(halfway_kw(evening)), step=STEP
+        )
+        outcome.append((decision.local_price, scene.fleet.flex_kw(decision.powers_kw)))
+    (price, flex), (shuffled_price, shuffled_flex) = outcome
+    np.testing.assert_allclose(
+        shuffled_price, price[order], rtol=1e-5, atol=1e-7
+    )  # policies are single precision
+    np.testing.assert_allclose(shuffled_flex, flex[order], rtol=1e-5, atol=1e-5)
+
+
+# ------------------------------------------------------------------ each controller
+
+
+def test_uncontrolled_draws_what_devices_want(evening: Scene) -> None:
+    _, decision = Uncontrolled(one_limit()).step(None, demand=evening.demand, meters=meter(1.0), step=STEP)
+    wanted = evening.fleet.uncontrolled_kw(evening.state, STEP)
+    for power, want in zip(decision.powers_kw, wanted, strict=True):
+        assert (power == want).all()
+    assert not decision.local_price.any()
+
+
+def test_independent_holds_every_home_at_its_share(evening: Scene) -> None:
+    share_kw = 2.0
+    controller = Independent(one_limit(), np.full(N, share_kw), PRICES)
+    _, decision = controller.step(None, demand=evening.demand, meters=meter(1.0), step=STEP)
+    p_kw = evening.demand.base_kw + evening.fleet.flex_kw(decision.powers_kw)
+    price = decision.local_price
+    assert (p_kw <= share_kw).all()
+    wanting = evening.demand.power_kw(np.zeros(N)) > share_kw
+    assert 0 < wanting.sum() < N
+    assert (price[~wanting] == 0.0).all()
+    assert (price[wanting] > 0.0).all()
+    # the least such price: single precision resolves a steep answer to about 1e-4 kW
+    np.testing.assert_allclose(p_kw[wanting], share_kw, atol=1e-3)
+
+
+def test_independent_cannot_help_a_home_whose_base_load_exceeds_its_share(evening: Scene) -> None:
+    share_kw = float(np.median(evening.demand.base_kw))
+    controller = Independent(one_limit(), np.full(N, share_kw), PRICES)
+    _, decision = controller.step(None, demand=evening.demand, meters=meter(1.0), step=STEP)
+    stuck = evening.demand.base_kw > share_kw
+    assert stuck.any()
+    assert (decision.local_price[stuck] == 4.0).all()
+    np.testing.assert_array_equal(evening.fleet.flex_kw(decision.powers_kw)[stuck], 0.0)
+    assert (evening.demand.power_kw(decision.local_price)[~stuck] <= share_kw).all()
+
+
+def test_homes_outside_of_all_limits_are_free(evening: Scene) -> None:
+    inside = np.ones((1, N))
+    inside[0, 3:6] = 0.0
+    copies = Copies.of(csr_array(inside))
+    shares = own_shares(copies, np.array([14.0]))
+    np.testing.assert_allclose(shares, np.where(inside[0] > 0.0, 2.0, np.inf))
+    _, decision = Independent(copies, shares, PRICES).step(
+        None, demand=evening.demand, meters=meter(1.0), step=STEP
+    )
+    assert (decision.local_price[3:6] == 0.0).all()
+    assert decision.price.size == N - 3
+
+
+def test_shares_of_nested_limits_are_the_tightest() -> None:
+    """
+    meter 0: homes 0 1 2 3, 8 kW        meter 1: homes 0 1, 3 kW       home 3 feeds half into meter 0
+    """
+    copies = Copies.of(csr_array([[1.0, 1.0, 1.0, 0.5], [1.0, 1.0, 0.0, 0.0]]), np.array([0, 1]))
+    np.testing.assert_allclose(own_shares(copies, np.array([7.0, 3.0])), [1.5, 1.5, 2.0, 2.0])
+
+
+@pytest.mark.parametrize("offset_kw", [0.0, 4.0, -3.0])
+def test_consensus_on_a_complete_graph_is_the_central_bisection(evening: Scene, offset_kw: float) -> None:
+    room = halfway_kw(evening)
+    central = brentq(lambda price: total_kw(evening, price) - room, 0.0, 4.0, xtol=1e-9)
+    meters = meter(room + offset_kw, offset_kw)
+    controller = exact(one_limit())
+    _, decision = controller.step(controller.init(), demand=evening.demand, meters=meters, step=STEP)
+    # single precision resolves the sum to 1e-6 of itself
+    np.testing.assert_allclose(decision.local_price, central, rtol=1e-4)
+
+    coarse = by_curves(one_limit())
+    _, decision = coarse.step(coarse.init(), demand=evening.demand, meters=meters, step=STEP)
+    assert np.ptp(decision.local_price) < 1e-9
+    right = np.searchsorted(PRICES, central)
+    assert PRICES[right - 1] <= decision.local_price[0] <= PRICES[right]
+
+
+def test_consensus_asks_no_price_where_the_limit_is_slack(evening: Scene) -> None:
+    controller = exact(one_limit())
+    _, decision = controller.step(
+        controller.init(), demand=evening.demand, meters=meter(1.01 * total_kw(evening, 0.0)), step=STEP
+    )
+    assert not decision.local_price.any()
+
+
+# ------------------------------------------------------------------ the neighbourhood
+
+
+def neighbourhood(controller: Controller, copies: Copies, fleet: Fleet) -> Neighbourhood:
+    """Ten homes at three connection points, one limit of 25 kW."""
+    return Neighbourhood(
+        household_names=tuple(f"home {k}" for k in range(N)),
+        connection=np.arange(N) % 3,
+        connection_buses=np.array([4, 8, 9]),
+        limit_names=("Trafo-0",),
+        fleet=fleet,
+        policies=untrained(fleet),
+        copies=copies,
+        meters=Meters(np.array([25.0]), np.array([100.0])),
+        controller=controller,
+        energy_price_eur_per_kwh=0.3,
+    )
+
+
+@every_controller
+def test_a_neighbourhood_lives_through_its_horizon(name: str) -> None:
+    fleet = fleet_of(N, n_steps=32)
+    homes = neighbourhood(controllers()[name], one_limit(), fleet)
+    state, measured = homes.init(), np.full(1, np.nan)
+    assert len(homes.device_names) == sum(group.household.size for group in fleet.groups)
+    for step in range(32):
+        before = state
+        state, done = homes.step(state, step, measured_kw=measured, loading_percent=4.0 * measured)
+        assert done.terminal_cost_eur[0].any().item() == (step == 31)
+        np.testing.assert_allclose(done.p_kw, fleet.base_kw[step] + done.flex_kw)
+        np.testing.assert_allclose(homes.at_connection_points(done.p_kw)[1], done.p_kw[1::3].sum())
+        np.testing.assert_allclose(state.members_kw, done.p_kw.sum())
+        if step:  # the meter learned from the step before: what its members drew, what it measured
+            np.testing.assert_allclose(done.meters.offset_kw, measured - before.members_kw)
+        measured = 1.03 * state.members_kw
+        if name == "consensus":
+            assert done.p_kw.sum() <= (done.meters.limit_kw - done.meters.offset_kw).item() * (1.0 + 1e-5)
+    assert before.members_kw is not state.members_kw

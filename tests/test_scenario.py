@@ -1,0 +1,129 @@
+"""Scenario files: defaults, overrides, and every problem said at once in words that help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grid_cosim.errors import ScenarioError
+from grid_cosim.scenario import Scenario, load_scenario
+from grid_cosim.shipped import shipped
+
+SHIPPED = sorted(shipped("scenarios").glob("*.toml"))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems_of(folder: Path, text: str, *overrides: str) -> tuple[str, ...]:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(written(folder, text), overrides)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_scenario_loads_and_survives_being_written(path: Path, tmp_path: Path) -> None:
+    scenario = load_scenario(path)
+    again = load_scenario(written(tmp_path, scenario.as_toml()))
+    assert again == scenario
+
+
+def test_an_empty_file_is_the_scenario_of_all_defaults(tmp_path: Path) -> None:
+    assert load_scenario(written(tmp_path, "")) == Scenario()
+
+
+def test_all_problems_are_reported_at_once_each_with_its_path(tmp_path: Path) -> None:
+    problems = problems_of(
+        tmp_path,
+        """
+        seed = -3
+        controllers = ["uncontroled"]
+        [time]
+        hours = "two days"
+        [feeder]
+        sorce = "schutterwald:2"
+        [devices.heat_pumps]
+        share = 0.5
+        [devices.electric_vehicle]
+        share = 1.5
+        population = { daily_kwhs = 3.0, energy_spread = "wide" }
+        """,
+    )
+    text = "\n".join(problems)
+    assert len(problems) >= 8
+    assert "seed: got -3, expected greater than or equal to 0" in text
+    assert "controllers.0: got 'uncontroled', expected 'uncontrolled', 'independent' or 'consensus'" in text
+    assert "time.hours: got 'two days', expected a valid number" in text
+    assert "feeder.sorce: no such setting. Did you mean 'source'?" in text
+    assert "devices.heat_pumps: 'heat_pumps' is no device. Did you mean 'heat_pump'?" in text
+    assert "devices.electric_vehicle.share: got 1.5, expected" in text
+    assert "devices.electric_vehicle.population.daily_kwhs: no such setting. Did you mean 'daily_kwh'" in text
+    assert "devices.electric_vehicle.population.energy_spread: got 'wide', expected a number" in text
+
+
+def test_the_message_names_file_count_and_paths(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"study\.toml: 1 problem\n  - sed: no such setting"):
+        load_scenario(written(tmp_path, "sed = 1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[time]\nstep_minutes = 7", "time: got step_minutes 7 with hours 48, expected a step that divides"),
+        ("[time]\nstart = 2016-01-04T12:00:00Z", "time.start: expected a local time without a zone"),
+        ('controllers = ["consensus", "consensus"]', "controllers: expected every controller once"),
+        ("controllers = []", "controllers: got [], expected at least 1 item"),
+        ('[coordination]\ngraph = "edges"', "coordination: got graph 'edges' without `edges`"),
+        ("[coordination]\nrounds = 0", "coordination.rounds: got 0, expected greater than or equal to 1"),
+        ("[feeder]\nlimit_share = 0", "feeder.limit_share: got 0, expected greater than 0"),
+        ("seed = 1\nseed = 2", "not valid TOML"),
+    ],
+)
+def test_one_problem_one_message(tmp_path: Path, text: str, expected: str) -> None:
+    problems = problems_of(tmp_path, text)
+    assert len(problems) == 1
+    assert expected in problems[0]
+
+
+def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    scenario = load_scenario(
+        path,
+        [
+            "feeder.source=schutterwald:12",
+            "seed=7",
+            "devices.electric_vehicle.share=0.25",
+            'controllers=["consensus"]',
+        ],
+    )
+    assert scenario.feeder.source == "schutterwald:12"
+    assert scenario.seed == 7
+    assert scenario.devices["electric_vehicle"].share == 0.25
+    assert scenario.controllers == ("consensus",)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("seed", "--set seed: expected path.to.field=value"),
+        ("seed.deeper=1", "'seed' is a value, not a section"),
+        ("fedder.source=x", "fedder: no such setting. Did you mean 'feeder'?"),
+    ],
+)
+def test_a_wrong_override_is_refused(tmp_path: Path, override: str, expected: str) -> None:
+    assert expected in problems_of(tmp_path, "seed = 1", override)[0]
+
+
+def test_a_missing_file_names_those_that_resemble_it() -> None:
+    with pytest.raises(ScenarioError, match=r"no such file. Did you mean 'cold_evening.toml'"):
+        load_scenario("cold_evenin.toml")
+
+
+def test_paths_are_relative_to_the_scenario(tmp_path: Path) -> None:
+    (tmp_path / "weather.csv").write_text("time,temperature_c\n", encoding="utf-8")
+    scenario = load_scenario(written(tmp_path, '[weather]\nsource = "weather.csv"'))
+    assert Path(scenario.weather.source) == (tmp_path / "weather.csv").resolve()
