@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from grid_cosim.coordination import CurveStep, GradientStep, NewtonStep, TrackedMixing
+from grid_cosim.coordination import CurveStep, GradientStep, NewtonStep
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.cosim.meta import SimulatorName, markdown_table
 from grid_cosim.devices import (
@@ -297,10 +297,6 @@ def constants() -> str:
     """Numbers of the coordination that no scenario sets."""
     refinement = ", ".join(f"{x:g}" for x in _default(CurveStep, "refinement"))
     rows = {
-        "TrackedMixing.startup_rounds": (
-            _default(TrackedMixing, "startup_rounds"),
-            "rounds of the first exchange",
-        ),
         "GradientStep.startup_rounds": (
             _default(GradientStep, "startup_rounds"),
             "rounds that spread the shares before the first step",
@@ -310,7 +306,11 @@ def constants() -> str:
             _default(NewtonStep, "reach"),
             "factor by which one iteration may change a price",
         ),
-        "Meters.curvature": (_default(Meters, "curvature"), "how much more loading a kW gives at the limit"),
+        "Meters.curvature": (
+            _default(Meters, "curvature"),
+            "κ: how much more loading a kW gives at the limit",
+        ),
+        "Meters.loss_share": (_default(Meters, "loss_share"), "losses at the limit, as a share of the power"),
         "KVA_TO_FIRST_KW_UNKNOWN_Q": (KVA_TO_FIRST_KW_UNKNOWN_Q, "kW per kVA before the first AC solution"),
     }
     body = [(f"`{name}`", str(value), meaning) for name, (value, meaning) in rows.items()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -138,25 +139,24 @@ def _show_kpis(results: Any) -> None:
     from grid_cosim.metrics import KPIS, is_good, kpis
 
     values = kpis(results)
-    table = Table(title=results.basis.title, title_justify="left", title_style="bold")
+    table = Table(title=results.basis.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("")
     for controller in values:
         table.add_column(controller, justify="right")
-    table.add_column("unit")
-    for name, kpi in KPIS.items():
+    for name in KPIS:
         cells = []
         for controller, run_values in values.items():
             good = is_good(name, controller, values)
             colour = {True: "green", False: "red", None: "default"}[good]
             cells.append(f"[{colour}]{_number(run_values[name])}[/]")
-        table.add_row(name, *cells, kpi.unit)
+        table.add_row(name, *cells)
     out.print(table)
 
 
 def _number(value: float) -> str:
     if value != value:
         return "–"
-    if value == 0 or 0.01 <= abs(value) < 1e6:
+    if abs(value) < 1e-12 or 0.01 <= abs(value) < 1e6:
         return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
     return f"{value:.1e}"
 

@@ -5,6 +5,8 @@ This is the pure object behind the household simulator: arrays in, arrays out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,21 @@ from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.devices import Outputs
 from grid_cosim.fleet import Fleet, FleetState
+
+
+_MANY_HOUSEHOLDS = 2_000
+"""Below this torch's threads wait for each other longer than they work."""
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Let torch use `n` threads, and then as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -97,6 +114,17 @@ class Neighbourhood:
         `measured_kw` and `loading_percent` are what each limited element carried in the last step; NaN
         where nothing is known, as before the first.
         """
+        with _threads(1 if self.fleet.n_households < _MANY_HOUSEHOLDS else torch.get_num_threads()):
+            return self._step(state, step, measured_kw=measured_kw, loading_percent=loading_percent)
+
+    def _step(
+        self,
+        state: NeighbourhoodState,
+        step: int,
+        *,
+        measured_kw: Float[np.ndarray, "limits"],
+        loading_percent: Float[np.ndarray, "limits"],
+    ) -> tuple[NeighbourhoodState, NeighbourhoodStep]:
         fleet = self.fleet
         meters = self.meters.update(
             state.meters,

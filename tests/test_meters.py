@@ -14,20 +14,29 @@ def update(state: MeterState, members: np.ndarray, measured: np.ndarray, loading
     return METERS.update(state, members_kw=members, measured_kw=measured, loading_percent=loading)
 
 
-def loading_at(members: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """The law that the meters assume: loading grows with the power and a little with its square."""
-    x = members / FIRST
+def loading_at(loads: np.ndarray, steepness: np.ndarray) -> np.ndarray:
+    """The law that the meters assume: loading grows with the loads' power and a little with its square."""
+    x = loads / FIRST
     return LIMIT * steepness * x * (1.0 + 0.08 * x)
 
 
+def measured_at(loads: np.ndarray) -> np.ndarray:
+    """And losses with the square of what flows: loads = measured - 0.04 measured²/first."""
+    return FIRST * (1.0 - np.sqrt(1.0 - 0.16 * loads / FIRST)) / 0.08
+
+
+@pytest.mark.parametrize("background", [0.0, 0.3, -0.2])
 @pytest.mark.parametrize("share", [0.6, 0.9, 1.0, 1.3])
-def test_one_measurement_finds_the_power_at_which_the_limit_is_reached(share: float) -> None:
+def test_one_measurement_finds_what_members_may_draw_beside_the_other_loads(
+    share: float, background: float
+) -> None:
     steepness = np.array([0.97, 1.1])
-    members = share * FIRST
-    state = update(METERS.init(), members, 1.04 * members, loading_at(members, steepness))
-    at_limit = state.limit_kw - state.offset_kw  # what the members may draw
-    np.testing.assert_allclose(loading_at(at_limit, steepness), LIMIT, rtol=1e-12)
-    np.testing.assert_allclose(state.offset_kw, 0.04 * members)
+    members, others = (share - background) * FIRST, background * FIRST
+    measured = measured_at(members + others)
+    state = update(METERS.init(), members, measured, loading_at(members + others, steepness))
+    room = state.limit_kw - state.offset_kw
+    np.testing.assert_allclose(loading_at(room + others, steepness), LIMIT, rtol=1e-12)
+    np.testing.assert_allclose(state.offset_kw, measured - members)
 
 
 def test_at_the_limit_nothing_is_left_to_correct_whatever_the_law() -> None:
@@ -67,7 +76,7 @@ def test_repeated_measurement_settles_at_the_limit_where_the_law_is_another() ->
     """Losses that grow with the square and a constant load beside: the members end at 100 % all the same."""
     state, members = METERS.init(), 0.8 * FIRST
     background = np.array([40.0, 8.0])
-    for _ in range(25):
+    for _ in range(4):  # quadratic losses and a background are what the meters know; only the law is another
         measured = members + background + 0.05 * (members + background) ** 2 / FIRST
         state = update(state, members, measured, LIMIT * measured / FIRST)
         members = state.limit_kw - state.offset_kw

@@ -30,11 +30,13 @@ class Meters:
 
     `first_limit_kw` holds until the first AC solution. `curvature` is by how much loading per kW is larger
     at the limit than at no load, relative: voltage drop and losses of a low-voltage feeder at its limit.
+    `loss_share` is what such a feeder loses at its limit; losses grow with the square of the power.
     """
 
     first_limit_kw: Float[np.ndarray, "limits"]
     limit_percent: Float[np.ndarray, "limits"]
     curvature: float = 0.08
+    loss_share: float = 0.04
 
     def init(self) -> MeterState:
         """Before any AC solution."""
@@ -50,18 +52,21 @@ class Meters:
     ) -> MeterState:
         """Learn from an AC solution: what the members drew, what the element carried, its loading.
 
-        With x the members' power over the first estimate of the limit, loading = a x (1 + curvature x): the
-        measurement gives a, the limit then gives x. A measurement that is not a number (power
-        flow did not converge) leaves the state as it is.
+        What is measured, less the losses, is what loads draw: members, and a background that stays as it is.
+        With x that power over the first estimate of the limit, loading = a x (1 + curvature x): the
+        measurement gives a, the limit then gives x. A measurement that is not a number (power flow did not
+        converge) leaves the state as it is.
         """
-        x = members_kw / self.first_limit_kw
+        through = measured_kw / self.first_limit_kw
+        x = through - self.loss_share * through**2
+        background = x * self.first_limit_kw - members_kw
         loaded = 100.0 * loading_percent / self.limit_percent
         with np.errstate(divide="ignore", invalid="ignore"):
             per_x = loaded / (x * (1.0 + self.curvature * x))
             at_limit = (np.sqrt(1.0 + 400.0 * self.curvature / per_x) - 1.0) / (2.0 * self.curvature)
         offset = measured_kw - members_kw
         sure = np.isfinite(at_limit) & (loaded > _SURE_PERCENT) & (x > 0.0)
-        room = np.where(sure, at_limit * self.first_limit_kw, self.first_limit_kw - offset)
+        room = np.where(sure, at_limit * self.first_limit_kw - background, self.first_limit_kw - offset)
         known = np.isfinite(measured_kw) & np.isfinite(loading_percent)
         return MeterState(
             limit_kw=np.where(known, room + offset, state.limit_kw),

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from grid_cosim.coordination import FreshMixing, LinkOutage, Mixing, TrackedMixing, communication
+from grid_cosim.coordination import Copies, FreshMixing, LinkOutage, Mixing, TrackedMixing, communication
 from grid_cosim.coordination.consensus import Exchange
+from grid_cosim.coordination.graph import Links
 from tests.coordination.demand import one_limit
 
 
@@ -152,3 +154,79 @@ def test_links_are_down_as_often_as_said() -> None:
     assert exchange.up is not None
     # 20,000 draws: standard error 0.0033
     assert abs(exchange.up.mean() - 0.7) < 0.015
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kind=st.sampled_from(["ring", "random_regular", "small_world", "complete"]),
+    seed=st.integers(0, 1000),
+    rounds=st.integers(0, 25),
+)
+def test_accelerated_rounds_keep_the_mean_and_leave_no_more_than_chebyshev_allows(
+    kind: str, seed: int, rounds: int
+) -> None:
+    links = communication(one_limit(30), kind, seed=seed).links  # type: ignore[arg-type]
+    values = values_of(seed, 31)
+    mixed = Exchange.open(links, rounds, accelerated=True).mix(values)
+    np.testing.assert_allclose(mixed.mean(axis=0), values.mean(axis=0), rtol=1e-9, atol=1e-12)
+    low, high = links.interval[0]
+    half = max(0.5 * (high - low), 1e-3)
+    allowed = 1.0 / np.cosh(rounds * np.arccosh((1.0 - 0.5 * (low + high)) / half))
+    before = np.linalg.norm(values - values.mean(axis=0), axis=0)
+    after = np.linalg.norm(mixed - values.mean(axis=0), axis=0)
+    assert (after <= allowed * before + 1e-9).all()
+
+
+def test_accelerated_rounds_are_a_polynomial_of_the_mixing_matrix() -> None:
+    """Two rounds by hand: T_2((W - c)/e) / T_2((1 - c)/e) with T_2(x) = 2 x² - 1."""
+    links = communication(one_limit(12), "small_world").links
+    low, high = links.interval[0]
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    shifted = (links.mixing.toarray() - middle * np.eye(13)) / half
+    top = (1.0 - middle) / half
+    values = values_of(0, 13)
+    by_hand = (2.0 * shifted @ shifted - np.eye(13)) @ values / (2.0 * top**2 - 1.0)
+    np.testing.assert_allclose(Exchange(links, 2, accelerated=True).mix(values), by_hand, rtol=1e-9)
+
+
+def test_ten_accelerated_rounds_do_what_twenty_plain_ones_do() -> None:
+    links = communication(one_limit(177), "random_regular", seed=1).links
+    values = values_of(1, 178)
+    left = {
+        (rounds, accelerated): np.abs(
+            Exchange(links, rounds, accelerated=accelerated).mix(values) - values.mean(axis=0)
+        ).max()
+        for rounds, accelerated in ((10, True), (20, False))
+    }
+    assert left[10, True] < left[20, False]
+
+
+def test_each_group_gets_its_own_weights() -> None:
+    """A well connected limit is not slowed down by a badly connected one beside it."""
+    copies = Copies.of(csr_array(np.kron(np.eye(2), np.ones((1, 20)))))
+    rings = communication(copies, "ring").links
+    complete = communication(copies, "complete").links
+    here = np.arange(21)
+    ends = np.concatenate([rings.among(here).ends, complete.among(here).ends + 21])
+    both = Links.metropolis(42, ends)
+    values = values_of(3, 42)
+    mixed = Exchange(both, 3, accelerated=True).mix(values)
+    # one group is complete: a single round gives its mean
+    np.testing.assert_allclose(mixed[21:], np.tile(values[21:].mean(axis=0), (21, 1)), rtol=1e-6)
+
+
+def test_news_travels_one_link_per_accelerated_round() -> None:
+    links = communication(one_limit(19), "ring").links
+    values = np.zeros((20, 1))
+    values[0] = 1.0
+    reached = [
+        int((Exchange(links, rounds, accelerated=True).mix(values)[:, 0] != 0.0).sum()) for rounds in range(4)
+    ]
+    assert reached == [1, 3, 5, 7]
+
+
+def test_links_that_fail_make_all_rounds_plain() -> None:
+    links = communication(one_limit(12), "random_regular").links
+    exchange = Exchange.open(links, 6, LinkOutage(0.3), np.random.default_rng(0), accelerated=True)
+    plain = Exchange.open(links, 6, LinkOutage(0.3), np.random.default_rng(0))
+    np.testing.assert_array_equal(exchange.mix(values_of(0, 13)), plain.mix(values_of(0, 13)))

@@ -31,6 +31,7 @@ PRICES = price_grid(5.0)
 
 STEPS: dict[str, Callable[[CommunicationGraph], DualStep]] = {
     "curve": lambda g: CurveStep(g, PRICES),
+    "curve, accelerated": lambda g: CurveStep(g, PRICES, accelerated=True),
     "newton": lambda g: NewtonStep(g, largest_price=5.0, smallest_price=0.005),
     "gradient": lambda g: GradientStep(g, dual_step=0.002, dual_iterations=3),
 }
@@ -148,7 +149,7 @@ def test_messages_are_neighbours_times_rounds() -> None:
     state, first = curve.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     state, second = curve.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     assert (first.messages[0], second.messages[0]) == (20 * 50, 20 * 7)
-    assert second.message_bytes[0] == 20 * 7 * 8 * (len(PRICES) + 5)
+    assert second.message_bytes[0] == 20 * 7 * 8 * (len(PRICES) + len(curve.refinement))
     newton = NewtonStep(graph, 5.0, 0.01, rounds=7, dual_iterations=3, mixing=FreshMixing())
     _, agreed = newton.step(newton.init(), demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     assert (agreed.rounds, agreed.messages[0]) == (21, 20 * 21)

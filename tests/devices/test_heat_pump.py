@@ -39,6 +39,7 @@ HOUSE = HeatPump(
     [
         # 0.85 (6.08 - 0.09 dT + 0.0005 dT²) of Ruhnau et al. 2019, computed by hand
         (1.0, 0.0, 3.2555),  # 30 °C water, 30 K
+        (1.0, -12.0, 2.4752),  # 36 °C water, 48 K
         (0.0, -10.0, 2.108),  # 50 °C water, 60 K
         (0.0, 7.0, 3.4663),  # 33 °C water, 26 K
         (1.0, 15.0, 4.116125),  # 22.5 °C water: 7.5 K, taken as 15 K

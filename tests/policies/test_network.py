@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork, Response
 
 SCALE, PRICE_MAX = 0.01, 2.0
-PRICES = torch.cat([torch.zeros(1), torch.logspace(-4, 1, 400)]).double()
+PRICES = torch.cat([torch.zeros(1), torch.logspace(-4, 2, 400)]).double()
 
 weight = st.one_of(st.just(0.0), st.floats(1e-6, 5.0))
 answers = st.builds(
@@ -32,6 +32,7 @@ def open_answer(base: float = 3.0) -> Response:
 
 
 @given(answer=answers)
+@example(answer=Response(torch.tensor([-20.0]), torch.full((1, 6), 5.0), SCALE, PRICE_MAX))
 @thorough
 def test_power_never_rises_with_the_price(answer: Response) -> None:
     fraction = answer.fraction(PRICES[None, :])[0]
