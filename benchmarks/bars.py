@@ -84,7 +84,9 @@ CASES: dict[str, list[tuple[str, str, list[str]]]] = {
 
 def main(groups: list[str]) -> None:
     """Run the cases and print a line for each controller of each."""
-    print("| case | controller | " + " | ".join(label for label, _ in SHOWN.values()) + " | within the bars |")
+    print(
+        "| case | controller | " + " | ".join(label for label, _ in SHOWN.values()) + " | within the bars |"
+    )
     print("|---" * (len(SHOWN) + 3) + "|", flush=True)
     for name, scenario, overrides in [case for group in groups for case in CASES[group]]:
         began = time.perf_counter()

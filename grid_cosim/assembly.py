@@ -82,7 +82,11 @@ def assemble(
         fleet=fleet,
         policies={} if controller == "uncontrolled" else scenario_policies(scenario, fleet),
         copies=copies,
-        meters=Meters(first_limit_kw, limits.limit_percent),
+        meters=Meters(
+            first_limit_kw,
+            limits.limit_percent,
+            first_offset_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
+        ),
         controller=_controller(scenario, feeder, controller, copies, first_limit_kw),
         energy_price_eur_per_kwh=scenario.tariff.energy_price_eur_per_kwh,
     )
@@ -119,6 +123,8 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
         )
     base_kw, base_kvar = household_base_load(
         n_households=feeder.n_households,
+        # H0-A looks electrically heated, which is the heat pumps' part here
+        shapes=[None if shape == "H0-A" else shape for shape in feeder.profile],
         start=time.start,
         n_steps=time.n_steps,
         dt_h=time.dt_h,
@@ -158,10 +164,18 @@ def _controller(
         case "uncontrolled":
             return Uncontrolled(copies)
         case "independent":
-            return Independent(copies, own_shares(copies, first_limit_kw), prices)
+            members_kw = first_limit_kw - _largest_background_kw(scenario, feeder)
+            return Independent(copies, own_shares(copies, np.maximum(members_kw, 0.0)), prices)
         case "consensus":
             graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
             return Consensus(copies, _dual_step(settings, graph, prices), scenario.seed)
+
+
+def _largest_background_kw(scenario: Scenario, feeder: Feeder) -> np.ndarray:
+    """The most that other loads draw behind each limit within the horizon; shares are set beforehand."""
+    first, quarters = scenario.time.first_quarter, max(1, round(4 * scenario.time.hours))
+    drawn = [feeder.background_on_limits_kw(first + k) for k in range(quarters)]
+    return np.asarray(np.maximum(np.max(drawn, axis=0), 0.0))
 
 
 def scenario_graph(

@@ -7,6 +7,7 @@ Exit codes: 0 all well; 2 the input cannot be used; 1 a run or a training did no
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from rich.progress import (
 from rich.table import Table
 
 from grid_cosim.errors import GridCosimError, RunError
+from grid_cosim.shipped import shipped
 
 app = typer.Typer(
     name="grid-cosim",
@@ -38,11 +40,14 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
+_SUFFIX = ".safetensors"
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script; devices of one's own are imported from the current folder."""
+    sys.path.insert(0, str(Path.cwd()))
     app()
 
 
@@ -57,6 +62,7 @@ def bounded(command: Callable[..., None]) -> Callable[..., None]:
             raise
         except KeyboardInterrupt:
             err.print("Interrupted.", style="yellow")
+            _show_notes(sys.exception())
             raise typer.Exit(130) from None
         except Exception as error:
             if debug:
@@ -65,11 +71,17 @@ def bounded(command: Callable[..., None]) -> Callable[..., None]:
             what = str(error) if known else f"{type(error).__name__}: {error}"
             err.print("error: ", style="bold red", end="")
             err.print(what, markup=False, highlight=False, soft_wrap=True)
+            _show_notes(error)
             if not known:
                 err.print("This is a mistake of ours; --debug shows where. Please report it.")
             raise typer.Exit(1 if isinstance(error, RunError) or not known else 2) from None
 
     return inside
+
+
+def _show_notes(error: BaseException | None) -> None:
+    for note in getattr(error, "__notes__", ()):
+        err.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def _progress() -> Progress:
@@ -213,8 +225,10 @@ def train(
     from grid_cosim.policies.training import train as train_policy
 
     torch.set_num_threads(1)  # small batches: more threads only wait for each other
+    if not recipe.is_file() and (shipped("policies") / recipe.name).is_file():
+        recipe, target = shipped("policies") / recipe.name, target or Path(recipe.name).with_suffix(_SUFFIX)
     loaded = load_recipe(recipe)
-    checkpoint = recipe.with_suffix(".safetensors") if target is None else target
+    checkpoint = recipe.with_suffix(_SUFFIX) if target is None else target
     state = checkpoint.with_name(checkpoint.name + ".training")
     if state.is_file():
         err.print(f"Going on with {state}", highlight=False)

@@ -18,9 +18,6 @@ from torch import Tensor
 
 from grid_cosim.devices import Device, Drive, Outputs, Population
 
-POWER_FACTOR = {"electric_vehicle": 0.98, "heat_pump": 0.95, "deferrable": 0.95}
-"""Inductive, at the meter. VDE-AR-N 4100 asks for at least 0.95 of appliances and charging equipment."""
-
 
 class FleetState(NamedTuple):
     """The states of the groups, in the order of `Fleet.groups`."""

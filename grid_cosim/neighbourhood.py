@@ -21,7 +21,6 @@ from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.devices import Outputs
 from grid_cosim.fleet import Fleet, FleetState
 
-
 _MANY_HOUSEHOLDS = 2_000
 """Below this torch's threads wait for each other longer than they work."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,15 +44,20 @@ _VERSIONS_OF = (
 
 
 def run(
-    scenario: Scenario, *, out: Path | str, progress: Progress = lambda controller, done, of: None
+    scenario: Scenario,
+    *,
+    out: Path | str,
+    feeder: Feeder | None = None,
+    progress: Progress = lambda controller, done, of: None,
 ) -> Results:
     """Run a scenario and write its results folder at `out`, report included.
 
+    `feeder` takes the place of the scenario's network: `load_feeder(net)` makes one of a pandapower net.
     An earlier results folder there is replaced, once everything has been written. If a run fails or is
     interrupted, what there is until then stays in `<out>.partial`, marked as such.
     Raises `GridCosimError` for input that cannot be used and `RunError` for a run that did not end.
     """
-    feeder = scenario_feeder(scenario)
+    feeder = scenario_feeder(scenario) if feeder is None else feeder
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet)
     neighbourhoods = {name: assemble(scenario, feeder, name, fleet=fleet) for name in scenario.controllers}
@@ -72,19 +78,30 @@ def run(
         )
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0, scenario.time.n_steps)
-            run_world(
-                neighbourhood,
-                feeder,
-                folder / name,
-                start=scenario.time.start,
-                check_every=scenario.power_flow.check_every,
-                on_divergence=scenario.power_flow.on_divergence,
-                progress=partial(_advance, progress, name, scenario.time.n_steps),
-            )
+            with _leaving_a_note(folder):
+                run_world(
+                    neighbourhood,
+                    feeder,
+                    folder / name,
+                    start=scenario.time.start,
+                    check_every=scenario.power_flow.check_every,
+                    on_divergence=scenario.power_flow.on_divergence,
+                    progress=partial(_advance, progress, name, scenario.time.n_steps),
+                )
         results = Results.load(folder)
         write_kpis(results, folder)
         write_report(results, folder / "report.html")
     return Results.load(out)
+
+
+@contextmanager
+def _leaving_a_note(folder: Path) -> Iterator[None]:
+    """Say where the results lie that a run has left which did not end."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"What was computed until then is in {folder}; `grid-cosim report` draws it.")
+        raise
 
 
 def _advance(progress: Progress, controller: str, n_steps: int, done: int) -> None:

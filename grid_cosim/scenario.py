@@ -71,6 +71,11 @@ class Time(_Section):
         """Hour of the day at the start."""
         return self.start.hour + self.start.minute / 60.0
 
+    @property
+    def first_quarter(self) -> int:
+        """Quarter of an hour of the year at the start: the index of yearly series."""
+        return int((self.start - datetime(self.start.year, 1, 1)) / timedelta(minutes=15))
+
     def times(self) -> list[datetime]:
         """Begin of every control step."""
         return [self.start + timedelta(minutes=self.step_minutes * k) for k in range(self.n_steps)]
@@ -89,7 +94,7 @@ class Homes(_Section):
     """The inflexible load of the households."""
 
     base_load: str = "simbench"
-    """`simbench`: SimBench household shapes, diversified; or a CSV or Parquet file, a column in kW per home."""
+    """`simbench`: SimBench household shapes, diversified; or a CSV or Parquet file, kW, a column a home."""
     mean_annual_kwh: Positive | None = None
     """Mean yearly consumption of a home; without it that of German households. Only for `simbench`."""
 
@@ -159,6 +164,8 @@ class Coordination(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.graph == "random_regular" and self.degree < 3:
+            raise ValueError(f"got degree {self.degree} for graph 'random_regular', expected at least 3")
         if self.graph == "edges" and self.edges is None:
             raise ValueError("got graph 'edges' without `edges`, expected a CSV file of links")
         if self.smallest_price_eur_per_kwh >= self.largest_price_eur_per_kwh:

@@ -269,7 +269,7 @@ def neighbourhood(controller: Controller, copies: Copies, fleet: Fleet) -> Neigh
         fleet=fleet,
         policies=untrained(fleet),
         copies=copies,
-        meters=Meters(np.array([25.0]), np.array([100.0])),
+        meters=Meters(np.array([25.0]), np.array([100.0]), np.zeros(1)),
         controller=controller,
         energy_price_eur_per_kwh=0.3,
     )

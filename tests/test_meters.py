@@ -7,7 +7,7 @@ from grid_cosim.coordination.meters import Meters, MeterState
 
 FIRST = np.array([380.0, 95.0])
 LIMIT = np.array([100.0, 80.0])
-METERS = Meters(FIRST, LIMIT, curvature=0.08)
+METERS = Meters(FIRST, LIMIT, np.zeros_like(FIRST), curvature=0.08)
 
 
 def update(state: MeterState, members: np.ndarray, measured: np.ndarray, loading: np.ndarray) -> MeterState:

@@ -1,4 +1,4 @@
-"""Whole runs, shortened: same seed same bytes, same numbers as the mosaik script, nothing half-done looks whole."""
+"""Whole runs, shortened: same seed same bytes, same numbers as the mosaik script, no half looks whole."""
 
 from __future__ import annotations
 

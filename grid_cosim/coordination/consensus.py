@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float
 
 from grid_cosim.coordination.graph import Links
 
-
 _NARROWEST = 1e-3
 """Half the width of an interval of eigenvalues at least: a complete graph has but one besides 1."""
 
@@ -66,8 +65,9 @@ class Exchange:
     def mix(self, values: Float[np.ndarray, "nodes features"]) -> Float[np.ndarray, "nodes features"]:
         """After the rounds; the mean over each connected group stays.
 
-        No value leaves the hull of what went in, unless the rounds are accelerated. Over a link that is down both ends keep the weight for themselves: W stays symmetric and
-        doubly stochastic in every round.
+        No value leaves the hull of what went in, unless the rounds are accelerated. Over a link that is
+        down both ends keep the weight for themselves: W stays symmetric and doubly stochastic in every
+        round.
         """
         if self.accelerated and self.up is None:
             return self._chebyshev(values)
@@ -81,10 +81,7 @@ class Exchange:
             values = values - incidence.T @ flow
         return values
 
-
-    def _chebyshev(
-        self, values: Float[np.ndarray, "nodes features"]
-    ) -> Float[np.ndarray, "nodes features"]:
+    def _chebyshev(self, values: Float[np.ndarray, "nodes features"]) -> Float[np.ndarray, "nodes features"]:
         """T_K((W - c)/e) / T_K((1 - c)/e) applied to the values: the least that K rounds can leave.
 
         c and e are the middle and half the width of each group's interval of eigenvalues.

@@ -28,19 +28,21 @@ class MeterState(NamedTuple):
 class Meters:
     """One meter per limit.
 
-    `first_limit_kw` holds until the first AC solution. `curvature` is by how much loading per kW is larger
-    at the limit than at no load, relative: voltage drop and losses of a low-voltage feeder at its limit.
-    `loss_share` is what such a feeder loses at its limit; losses grow with the square of the power.
+    `first_limit_kw`, and `first_offset_kw` of other loads, hold until the first AC solution. `curvature` is
+    by how much loading per kW is larger at the limit than at no load, relative: voltage drop and losses
+    of a low-voltage feeder at its limit. `loss_share` is what such a feeder loses at its limit; losses
+    grow with the square of the power.
     """
 
     first_limit_kw: Float[np.ndarray, "limits"]
     limit_percent: Float[np.ndarray, "limits"]
+    first_offset_kw: Float[np.ndarray, "limits"]
     curvature: float = 0.08
     loss_share: float = 0.04
 
     def init(self) -> MeterState:
         """Before any AC solution."""
-        return MeterState(self.first_limit_kw.copy(), np.zeros_like(self.first_limit_kw))
+        return MeterState(self.first_limit_kw.copy(), self.first_offset_kw.copy())
 
     def update(
         self,

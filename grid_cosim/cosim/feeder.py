@@ -1,8 +1,8 @@
 """FeederSim: a feeder and its AC power flow as a mosaik simulator.
 
-Entities and attributes are called as in mosaik-pandapower-2; there are transformers too, and whether the
-power flow converged. Runs in-process or, with `python -m grid_cosim.cosim.feeder HOST:PORT`, as a process
-of its own.
+Entities and attributes are called as in mosaik-pandapower-2; there are transformers too, the net's own loads
+and static generators can be fed, and it says whether the power flow converged. Runs in-process or, with
+`python -m grid_cosim.cosim.feeder HOST:PORT`, as a process of its own.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import mosaik_api_v3
 import numpy as np
 
 from grid_cosim.cosim import clock
 from grid_cosim.cosim.columns import Columns, FeederColumns, as_lists
+from grid_cosim.cosim.entities import grid_children
 from grid_cosim.cosim.meta import meta
 from grid_cosim.errors import CosimError, PowerFlowError
 
@@ -24,26 +25,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grid_cosim.feeder import Feeder, PowerFlow, Snapshot
+    from grid_cosim.feeder.elements import Elements, Plan
     from grid_cosim.scenario import Scenario
 
-_GRID = "Grid-0"
+_GRID = "Grid"
+_CONSUMPTION = {"Load": 1.0, "StaticGen": -1.0}  # generation is consumption below zero
 _INPUTS = {
-    "P_load[MW]": ("p", 1.0),
-    "Q_load[MVar]": ("q", 1.0),
-    "P_gen[MW]": ("p", -1.0),  # generation is consumption below zero
-    "Q_gen[MVar]": ("q", -1.0),
+    ("Bus", "P_load[MW]"): (0, 1.0),
+    ("Bus", "Q_load[MVar]"): (1, 1.0),
+    ("Bus", "P_gen[MW]"): (0, -1.0),
+    ("Bus", "Q_gen[MVar]"): (1, -1.0),
+    ("Load", "P[MW]"): (0, 1.0),
+    ("Load", "Q[MVar]"): (1, 1.0),
+    ("StaticGen", "P[MW]"): (0, 1.0),
+    ("StaticGen", "Q[MVar]"): (1, 1.0),
 }
+"""Input attribute → whether it is P (0) or Q (1), and its sign."""
 Divergence = Literal["stop", "continue"]
 
 
 class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's types are not checked here
-    """A network whose households are what is connected to its buses.
+    """A network whose households are what is connected to its buses, or to their loads.
+
+    Everything that is connected to a bus is added up there, and comes on top of what its elements draw. What
+    is connected to a Load or StaticGen takes the place of what the net plans for it, P and Q each by itself;
+    of a home's Load nothing is planned, so that a home counts once, over its bus or over its Load.
 
     `remote` where it runs as a process of its own: what it sends must then be JSON.
     """
 
     def __init__(self, *, remote: bool = False) -> None:
-        super().__init__(meta("FeederSim"))
+        super().__init__(meta("FeederSim", ("get_extra_info", "disable_elements", "enable_elements")))
         self._remote = remote
         self._feeder: Feeder
         self._columns: FeederColumns
@@ -55,6 +67,11 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._prepared = False
         self._fed_row: dict[str, int] = {}
         self._row: dict[str, tuple[str, int]] = {}
+        self._extra_info: dict[str, dict[str, Any]] = {}
+        self._elements: dict[str, Elements] = {}
+        self._bus_of: dict[str, str] = {}
+        self._plans: dict[str, Plan] = {}
+        self._disabled: set[str] = set()
         self._outputs: _Outputs | None = None
 
     def init(
@@ -106,28 +123,51 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         """Create the one `Grid`, with its elements as children."""
         if num != 1 or self._row:
             raise CosimError("FeederSim", "a second Grid", remedy="Start one simulator for each")
-        children = _elements(self._feeder)
+        from grid_cosim.feeder.elements import read_elements, read_plan
+
+        feeder = self._feeder
+        self._elements = {model: read_elements(feeder, table) for model, table in _TABLE_OF.items()}
+        self._plans = {"Load": read_plan(feeder, "load"), "StaticGen": read_plan(feeder, "sgen")}
+        children = grid_children(feeder, self._elements)
         rows: dict[str, int] = {}
         for child in children:
-            row = rows.get(child["type"], 0)
-            self._row[child["eid"]] = (child["type"], row)
-            rows[child["type"]] = row + 1
+            eid, kind = child["eid"], child["type"]
+            row = rows.get(kind, 0)
+            self._row[eid] = (kind, row)
+            self._extra_info[eid] = child["extra_info"]
+            if kind == "Bus" or kind in self._plans:
+                self._bus_of[eid] = eid if kind == "Bus" else child["rel"][0]
+            rows[kind] = row + 1
         self._row[_GRID] = ("Grid", 0)
         return [{"type": model, "eid": _GRID, "children": children}]
 
+    def get_extra_info(self) -> dict[str, dict[str, Any]]:
+        """What `extra_info` of the entities holds, by their ids."""
+        return self._extra_info
+
+    def disable_elements(self, elements: Sequence[str]) -> None:
+        """From the next step on these Load and StaticGen have no planned power."""
+        self._disabled |= self._switchable(elements)
+
+    def enable_elements(self, elements: Sequence[str]) -> None:
+        """Undo `disable_elements`."""
+        self._disabled -= self._switchable(elements)
+
     def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
-        """Write what is connected to the buses, solve, and see whether there is a solution."""
+        """Write what is connected to buses and elements, solve, and see whether there is a solution."""
         power_flow = self._solver(inputs)
-        p_kw, q_kvar = self._injections(inputs)
-        background = self._clock.quarter_of_the_year(time) if self._has_background else None
-        snapshot = power_flow.solve(bus_p_kw=p_kw, bus_q_kvar=q_kvar, step=background)
+        quarter = self._clock.quarter_of_the_year(time) if self._has_background else None
+        planned = {model: plan.at(quarter) for model, plan in self._plans.items()}
+        at_bus, drawn = self._fed(inputs, planned)
+        p_kw, q_kvar = at_bus + self._beyond_plan(planned, drawn)
+        snapshot = power_flow.solve(bus_p_kw=p_kw, bus_q_kvar=q_kvar, step=quarter)
         step = self._clock.step(time)
         if not snapshot.converged and self._on_divergence == "stop":
             when = f"{self._clock.when(time):%Y-%m-%d %H:%M}"
             raise PowerFlowError(self._feeder.source, step=step, when=when, problem=snapshot.message)
         checked = self._check_every > 0 and step % self._check_every == 0
         ac_check_dv_pu = power_flow.check(snapshot) if checked else float("nan")
-        self._outputs = _Outputs(self._feeder, self._columns, snapshot, ac_check_dv_pu)
+        self._outputs = _Outputs(self._feeder, self._columns, snapshot, ac_check_dv_pu, self._elements, drawn)
         return time + self._clock.step_size
 
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
@@ -149,7 +189,8 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
 
     def _solver(self, inputs: Mapping[str, Any]) -> PowerFlow:
         """The power flow, made when it is known which buses are fed: the homes' and any connected one."""
-        others = sorted(int(eid.removeprefix("Bus-")) for eid in inputs if eid not in self._fed_row)
+        touched = {self._bus_of.get(eid) or _refuse(eid) for eid in (*inputs, *self._disabled)}
+        others = sorted(int(eid.removeprefix("Bus-")) for eid in touched - self._fed_row.keys())
         if self._power_flow is not None and not others:
             return self._power_flow
         if self._prepared:
@@ -167,17 +208,73 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._power_flow = PandapowerFlow(self._feeder)
         return self._power_flow
 
-    def _injections(self, inputs: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over all that is connected to each bus, kW and kvar."""
+    def _fed(
+        self, inputs: Mapping[str, Any], planned: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """P (kW) and Q (kvar): sums over what is connected to each bus, and the power of every element.
+
+        That is what is connected to it, else its plan, or nothing where that is disabled.
+        """
+        drawn = {model: pq.copy() for model, pq in planned.items()}
+        for eid in self._disabled:
+            model, row = self._row[eid]
+            drawn[model][:, row] = 0.0
         # lists: with thousands of buses this loop costs more than the arrays' arithmetic
-        total = {"p": [0.0] * len(self._fed_row), "q": [0.0] * len(self._fed_row)}
+        at_bus = [[0.0] * len(self._fed_row) for _ in range(2)]
         for eid, attributes in inputs.items():
-            row = self._fed_row[eid]
+            model, row = self._row[eid]
             for attribute, sources in attributes.items():
-                power, sign = _INPUTS[attribute]
-                for value in sources.values():
-                    total[power][row] += 0.0 if value is None else sign * value
-        return 1e3 * np.array(total["p"]), 1e3 * np.array(total["q"])
+                if (model, attribute) not in _INPUTS:
+                    _refuse(eid, attribute)
+                power, sign = _INPUTS[model, attribute]
+                values = [value for value in sources.values() if value is not None]
+                if model == "Bus":
+                    for value in values:
+                        at_bus[power][self._fed_row[eid]] += sign * value
+                elif values:
+                    drawn[model][power, row] = 1e3 * sign * sum(values)
+        return 1e3 * np.array(at_bus), drawn
+
+    def _beyond_plan(self, planned: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the elements consume at each bus above their plan, which the solver takes by itself."""
+        at_bus = np.zeros((2, len(self._fed_row)))
+        for model, sign in _CONSUMPTION.items():
+            above = sign * (drawn[model] - planned[model])
+            rows = np.flatnonzero(above.any(axis=0))
+            for row, bus in zip(rows, self._elements[model].bus[rows], strict=True):
+                at_bus[:, self._fed_row[f"Bus-{bus}"]] += above[:, row]
+        return at_bus
+
+    def _switchable(self, eids: Sequence[str]) -> set[str]:
+        """These elements, if all of them have a plan."""
+        for eid in eids:
+            model, row = self._row.get(eid, ("", 0))
+            if model not in self._plans or not self._plans[model].planned[row]:
+                raise CosimError(
+                    "FeederSim",
+                    f"{eid} has no planned power that could be switched",
+                    remedy="Name a Load or StaticGen that is in service and no home",
+                )
+        return set(eids)
+
+
+_TABLE_OF: Mapping[str, Literal["load", "sgen", "gen", "ext_grid"]] = {
+    "Load": "load",
+    "StaticGen": "sgen",
+    "Gen": "gen",
+    "ExternalGrid": "ext_grid",
+}
+
+
+def _refuse(eid: str, attribute: str | None = None) -> NoReturn:
+    """Mosaik lets outputs be connected as inputs too."""
+    model = eid.partition("-")[0]
+    known = [name for kind, name in _INPUTS if kind == model]
+    raise CosimError(
+        "FeederSim",
+        f"{eid} takes no input {attribute}" if attribute else f"{eid} takes no inputs",
+        remedy=f"Connect to {', '.join(known)}" if known else "Connect to a Bus, a Load or a StaticGen",
+    )
 
 
 _TABLES = ("buses", "lines", "limits", "grid")
@@ -187,18 +284,25 @@ class _Outputs:
     """What one step gave, on the wire; computed where it is asked for."""
 
     def __init__(
-        self, feeder: Feeder, columns: FeederColumns, snapshot: Snapshot, ac_check_dv_pu: float
+        self,
+        feeder: Feeder,
+        columns: FeederColumns,
+        snapshot: Snapshot,
+        ac_check_dv_pu: float,
+        elements: Mapping[str, Elements],
+        drawn: Mapping[str, np.ndarray],
     ) -> None:
-        self._feeder, self._columns, self._snapshot = feeder, columns, snapshot
+        self.feeder, self.at = feeder, snapshot
+        self._columns, self._elements, self._drawn = columns, elements, drawn
         self._ac_check_dv_pu = ac_check_dv_pu
         self._values: dict[tuple[str, str], list[Any]] = {}
 
     def table(self, name: str) -> Columns:
         if name == "grid":
-            return self._columns.grid(self._snapshot, self._ac_check_dv_pu)
+            return self._columns.grid(self.at, self._ac_check_dv_pu)
         columns = self._columns
         make = {"buses": columns.buses, "lines": columns.lines, "limits": columns.limits}[name]
-        return make(self._snapshot)
+        return make(self.at)
 
     def values(self, model: str, attribute: str) -> list[Any]:
         """All entities of a model, as Python numbers: JSON takes no others."""
@@ -206,31 +310,52 @@ class _Outputs:
         if key == ("Grid", "ac_check_dv[pu]"):
             return [self._ac_check_dv_pu]
         if key not in self._values:
-            self._values[key] = np.atleast_1d(_WIRE[key](self._feeder, self._snapshot)).tolist()
+            self._values[key] = np.atleast_1d(_WIRE[key](self)).tolist()
         return self._values[key]
 
+    def drawn(self, model: str, power: int) -> np.ndarray:
+        """P (0) or Q (1) of loads or static generators; nothing at a dead bus, as in pandapower."""
+        drawn = np.where(np.isnan(self.at_bus(model, self.at.vm_pu)), 0.0, self._drawn[model][power])
+        return drawn if self.at.converged else np.full_like(drawn, np.nan)
 
-def _towards_homes(feeder: Feeder, trafos: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Per transformer, counted as its limit counts it: one that feeds homes backwards at its other side."""
-    trafos = trafos.copy()
-    trafos[feeder.trafos.index.get_indexer(feeder.limits.index)] = limits
-    return trafos
+    def at_bus(self, model: str, of_buses: np.ndarray) -> np.ndarray:
+        """What each element of a model sees at its bus."""
+        rows: np.ndarray = self.feeder.buses.index.get_indexer(self._elements[model].bus)
+        return np.asarray(of_buses[rows])
+
+    def towards_homes(self, trafos: np.ndarray, limits: np.ndarray) -> np.ndarray:
+        """Per transformer, as its limit counts it: one that feeds homes backwards at its other side."""
+        trafos = trafos.copy()
+        trafos[self.feeder.trafos.index.get_indexer(self.feeder.limits.index)] = limits
+        return trafos
 
 
-_WIRE: Mapping[tuple[str, str], Callable[[Feeder, Snapshot], Any]] = {
-    ("Grid", "converged"): lambda feeder, at: at.converged,
-    ("Grid", "iterations"): lambda feeder, at: at.iterations,
-    ("Grid", "losses[MW]"): lambda feeder, at: at.losses_kw / 1e3,
-    ("Grid", "P[MW]"): lambda feeder, at: at.slack_p_kw / 1e3,
-    ("Grid", "Q[MVar]"): lambda feeder, at: at.slack_q_kvar / 1e3,
-    ("Bus", "P[MW]"): lambda feeder, at: at.bus_p_kw / 1e3,
-    ("Bus", "Vm[pu]"): lambda feeder, at: at.vm_pu,
-    ("Bus", "Va[deg]"): lambda feeder, at: at.va_degree,
-    ("Line", "P[MW]"): lambda feeder, at: at.line_p_kw / 1e3,
-    ("Line", "loading[%]"): lambda feeder, at: at.line_loading_percent,
-    ("Trafo", "P[MW]"): lambda feeder, at: _towards_homes(feeder, at.trafo_p_kw, at.limit_p_kw) / 1e3,
-    ("Trafo", "Q[MVar]"): lambda feeder, at: _towards_homes(feeder, at.trafo_q_kvar, at.limit_q_kvar) / 1e3,
-    ("Trafo", "loading[%]"): lambda feeder, at: at.trafo_loading_percent,
+_WIRE: Mapping[tuple[str, str], Callable[[_Outputs], Any]] = {
+    ("Grid", "converged"): lambda o: o.at.converged,
+    ("Grid", "iterations"): lambda o: o.at.iterations,
+    ("Grid", "losses[MW]"): lambda o: o.at.losses_kw / 1e3,
+    ("Grid", "P[MW]"): lambda o: o.at.slack_p_kw / 1e3,
+    ("Grid", "Q[MVar]"): lambda o: o.at.slack_q_kvar / 1e3,
+    ("Bus", "P[MW]"): lambda o: o.at.bus_p_kw / 1e3,
+    ("Bus", "Q[MVar]"): lambda o: o.at.bus_q_kvar / 1e3,
+    ("Bus", "Vm[pu]"): lambda o: o.at.vm_pu,
+    ("Bus", "Va[deg]"): lambda o: o.at.va_degree,
+    ("Line", "P[MW]"): lambda o: o.at.line_p_kw / 1e3,
+    ("Line", "I[kA]"): lambda o: o.at.line_i_ka,
+    ("Line", "loading[%]"): lambda o: o.at.line_loading_percent,
+    ("Trafo", "P[MW]"): lambda o: o.towards_homes(o.at.trafo_p_kw, o.at.limit_p_kw) / 1e3,
+    ("Trafo", "Q[MVar]"): lambda o: o.towards_homes(o.at.trafo_q_kvar, o.at.limit_q_kvar) / 1e3,
+    ("Trafo", "loading[%]"): lambda o: o.at.trafo_loading_percent,
+    ("Load", "P[MW]"): lambda o: o.drawn("Load", 0) / 1e3,
+    ("Load", "Q[MVar]"): lambda o: o.drawn("Load", 1) / 1e3,
+    ("StaticGen", "P[MW]"): lambda o: o.drawn("StaticGen", 0) / 1e3,
+    ("StaticGen", "Q[MVar]"): lambda o: o.drawn("StaticGen", 1) / 1e3,
+    ("Gen", "P[MW]"): lambda o: o.at.generator_p_kw / 1e3,
+    ("Gen", "Q[MVar]"): lambda o: o.at.generator_q_kvar / 1e3,
+    ("Gen", "Vm[pu]"): lambda o: o.at_bus("Gen", o.at.vm_pu),
+    ("Gen", "Va[deg]"): lambda o: o.at_bus("Gen", o.at.va_degree),
+    ("ExternalGrid", "P[MW]"): lambda o: o.at.external_grid_p_kw / 1e3,
+    ("ExternalGrid", "Q[MVar]"): lambda o: o.at.external_grid_q_kvar / 1e3,
 }
 """Output attributes, from kW to what the wire carries."""
 
@@ -242,37 +367,6 @@ def _load(feeder: Feeder | Path | str | None) -> Feeder:
     if feeder is None:
         raise CosimError("FeederSim", "started without a network", remedy="Give it `feeder` or `scenario`")
     return feeder if isinstance(feeder, Feeder) else load_feeder(feeder)
-
-
-def _elements(feeder: Feeder) -> list[dict[str, Any]]:
-    """Buses, lines and transformers in the order of the feeder's tables."""
-    buses = [
-        {
-            "type": "Bus",
-            "eid": f"Bus-{bus.Index}",
-            "extra_info": {"name": str(bus.name), "nominal voltage [kV]": float(bus.vn_kv)},
-        }
-        for bus in feeder.buses.itertuples()
-    ]
-    lines = [
-        {
-            "type": "Line",
-            "eid": f"Line-{line.Index}",
-            "rel": [f"Bus-{line.from_bus}", f"Bus-{line.to_bus}"],
-            "extra_info": {"name": str(line.name)},
-        }
-        for line in feeder.lines.itertuples()
-    ]
-    trafos = [
-        {
-            "type": "Trafo",
-            "eid": f"Trafo-{trafo.Index}",
-            "rel": [f"Bus-{trafo.hv_bus}", f"Bus-{trafo.lv_bus}"],
-            "extra_info": {"name": str(trafo.name), "rated power [kVA]": float(trafo.rated_kva)},
-        }
-        for trafo in feeder.trafos.itertuples()
-    ]
-    return [*buses, *lines, *trafos]
 
 
 def main() -> None:

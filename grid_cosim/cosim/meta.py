@@ -15,7 +15,7 @@ class Attribute:
     """One attribute of a model, as others see it."""
 
     name: str
-    way: Literal["in", "out"]
+    way: Literal["in", "out", "in/out"]
     meaning: str
 
 
@@ -110,6 +110,7 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                     Attribute("P_gen[MW]", "in", "active power generated"),
                     Attribute("Q_gen[MVar]", "in", "reactive power generated"),
                     Attribute(_P, "out", "net active power taken at the bus"),
+                    Attribute(_Q, "out", "net reactive power taken at the bus"),
                     Attribute("Vm[pu]", "out", "voltage magnitude"),
                     Attribute("Va[deg]", "out", "voltage angle"),
                 ),
@@ -119,6 +120,7 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 "a line",
                 (
                     Attribute(_P, "out", "active power into its from side"),
+                    Attribute("I[kA]", "out", "current, the higher of both sides"),
                     Attribute("loading[%]", "out", "loading, of its rated current"),
                 ),
             ),
@@ -129,6 +131,40 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                     Attribute(_P, "out", "active power into it, towards the homes"),
                     Attribute(_Q, "out", "reactive power into it, towards the homes"),
                     Attribute("loading[%]", "out", "loading, of its rated current"),
+                ),
+            ),
+            Model(
+                "Load",
+                "a load of the net: draws what is connected to it, else its plan; a home has none",
+                (
+                    Attribute(_P, "in/out", "active power that it consumes"),
+                    Attribute(_Q, "in/out", "reactive power that it consumes"),
+                ),
+            ),
+            Model(
+                "StaticGen",
+                "a generator of fixed power: gives what is connected to it, else its plan",
+                (
+                    Attribute(_P, "in/out", "active power that it generates"),
+                    Attribute(_Q, "in/out", "reactive power that it generates"),
+                ),
+            ),
+            Model(
+                "Gen",
+                "a generator that holds a voltage",
+                (
+                    Attribute(_P, "out", "active power that it generates"),
+                    Attribute(_Q, "out", "reactive power that it generates"),
+                    Attribute("Vm[pu]", "out", "voltage magnitude at its bus"),
+                    Attribute("Va[deg]", "out", "voltage angle at its bus"),
+                ),
+            ),
+            Model(
+                "ExternalGrid",
+                "a connection to the grid upstream",
+                (
+                    Attribute(_P, "out", "active power drawn from it"),
+                    Attribute(_Q, "out", "reactive power drawn from it"),
                 ),
             ),
         ),

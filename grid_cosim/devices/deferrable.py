@@ -189,7 +189,9 @@ class DeferrablePopulation:
         hours = (start_hour + dt_h * torch.arange(n_steps, dtype=torch.float64)) % 24.0
         shape = 1.0 + 0.9 * torch.cos(2.0 * torch.pi * (hours - self.peak_hour) / 24.0)
         rate = self.jobs_per_day * dt_h / 24.0 * shape
-        jobs = torch.poisson(rate[:, None].expand(n_steps, n), generator=generator)
-        size = torch.randn(n_steps, n, generator=generator, dtype=torch.float64) * self.job_spread
-        energy = jobs * self.job_kwh * size.exp()
-        return QueueArrivals(start_hour, dt_h, energy.to(device.p_max_kw.dtype))
+        energy = []
+        for step in range(n_steps):  # step by step: a longer horizon begins like a shorter one
+            jobs = torch.poisson(rate[step].expand(n), generator=generator)
+            size = torch.randn(n, generator=generator, dtype=torch.float64) * self.job_spread
+            energy.append(jobs * self.job_kwh * size.exp())
+        return QueueArrivals(start_hour, dt_h, torch.stack(energy).to(device.p_max_kw.dtype))

@@ -48,7 +48,7 @@ class ElectricVehicle:
     delay_cost_eur_per_kwh_h: float = 0.005
     """Of a kWh that is still owed, per hour: the worth of being able to leave early."""
     undelivered_cost_eur_per_kwh: float = 2.0
-    """Of a kWh that is missing at departure: about four times public fast charging."""
+    """Of a kWh that is missing at departure. Our choice: nobody leaves short to dodge a price below 1.7."""
 
     @property
     def n_devices(self) -> int:
@@ -179,6 +179,8 @@ class VehiclePopulation:
     departure_spread_h: float = 1.25
     share_11_kw: float = 0.75
     """The others have single-phase 3.7 kW sockets."""
+    irregular_share: float = 0.0
+    """Cars that come home at any hour before 14 h and leave on the same day: night shifts, pensioners."""
 
     @property
     def kind(self) -> str:
@@ -202,9 +204,9 @@ class VehiclePopulation:
         """Draw one session per car and day; the car that was there before the start arrives in step 0.
 
         Arrivals lie between 13 h and midnight and departures between 4:30 and 11:30, so that sessions
-        never overlap. No session asks for more than 90 % of what its stay can charge: whatever is not
-        delivered is then the controller's doing. A car that plugged in before the start has been
-        charging since.
+        never overlap; irregular cars arrive before 14 h and stay for 1.5 to 10 hours. No session asks
+        for more than 90 % of what its stay can charge: whatever is not delivered is then the
+        controller's doing. A car that plugged in before the start has been charging since.
         """
         n, dt_h = device.n_devices, device.dt_h
         p_max = device.p_max_kw
@@ -213,6 +215,7 @@ class VehiclePopulation:
         median = (
             self.daily_kwh / max(self.plug_in_probability, 1e-9) * math.exp(-(self.energy_spread**2) / 2.0)
         )
+        irregular = torch.rand(n, generator=generator) < self.irregular_share
         for day in range(-1, math.ceil((start_hour + n_steps * dt_h) / 24.0)):
             comes = torch.rand(n, generator=generator) < self.plug_in_probability
             arrives = normal(
@@ -231,11 +234,15 @@ class VehiclePopulation:
                 low=4.5,
                 high=11.5,
             )
+            early = 14.0 * torch.rand(n, generator=generator, dtype=torch.float64)
+            stays = 1.5 + 8.5 * torch.rand(n, generator=generator, dtype=torch.float64)
+            leaves = torch.where(irregular, early + stays, 24.0 + leaves)
+            arrives = torch.where(irregular, early, arrives)
             wanted = lognormal(
                 n, median=median, spread=self.energy_spread, generator=generator, low=0.5, high=60.0
             )
             first = torch.ceil((24.0 * day + arrives - start_hour) / dt_h).long()
-            last = torch.floor((24.0 * day + 24.0 + leaves - start_hour) / dt_h).long()
+            last = torch.floor((24.0 * day + leaves - start_hour) / dt_h).long()
             energy = torch.minimum(wanted.to(p_max), 0.9 * p_max * (last - first) * dt_h)
             before = (-first).clamp(min=0) * dt_h
             energy = energy - p_max * before

@@ -172,7 +172,7 @@ class HeatPump:
         return self.discomfort_eur_per_k2_h * deviation_k**2 + warmth * (-deviation_k).clamp(min=0.0)
 
     def uncontrolled_kw(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices"]:
-        """A thermostat that brings the room to its set point within the hour and keeps it there."""
+        """A thermostat that closes in on the set point, with a time constant of about an hour."""
         target = state.temperature_c + (self.set_point_c - state.temperature_c) * self.dt_h / max(
             1.0, self.dt_h
         )
@@ -199,7 +199,11 @@ class HeatPump:
         cop = self.cop(inputs.outdoor_c)
         spare = (self.p_max_kw - self.holding_kw(self.set_point_c, inputs.outdoor_c)).clamp(min=0.05) * cop
         recovery_h = (kelvin.clamp(min=0.0) * self.capacity_kwh_per_k / (0.5 * spare)).clamp(max=24.0)
-        discomfort = 0.5 * self._discomfort(-kelvin.clamp(min=0.0)) * recovery_h
+        missing = kelvin.clamp(min=0.0)
+        cold = (missing - self.band_below_k).clamp(min=0.0)
+        # the room is out of the band for cold/missing of the recovery, and warms fastest at its beginning
+        cold_kelvin_h = 0.125 * cold**2 / missing.clamp(min=self.band_below_k) * recovery_h
+        discomfort = 0.5 * self._discomfort(-missing) * recovery_h + self.cold_eur_per_k_h * cold_kelvin_h
         return energy_price_eur_per_kwh * self._missing_kwh(state, inputs) + discomfort
 
 

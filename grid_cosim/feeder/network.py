@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import networkx as nx
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 from pandapower.auxiliary import pandapowerNet
+from scipy.sparse import csr_array
 
 from grid_cosim.errors import FeederError
 from grid_cosim.feeder.background import Background, read_background
@@ -69,6 +71,18 @@ class Feeder:
     ) -> Float[np.ndarray, " limits"]:
         """What each limit can carry in kW, before the first AC solution; give Q (kvar) where it is known."""
         return self.limits.first_limit_kw(reactive_kvar)
+
+    @cached_property
+    def _background_coupling(self) -> csr_array:
+        """(limits, background buses): share of each bus's power that flows through each limit."""
+        node = self.wiring.node_of_bus[self.background.bus]
+        supplied = node >= 0
+        shares = self.wiring.shares(self.limits.branch)[:, np.where(supplied, node, 0)]
+        return csr_array(shares * (self.limits.direction[:, None] * supplied[None, :]))
+
+    def background_on_limits_kw(self, step: int | None) -> Float[np.ndarray, " limits"]:
+        """What all but the homes draws behind each limit, losses aside; `step` as in `Background.at`."""
+        return np.asarray(self._background_coupling @ self.background.at(step)[0])
 
     def cable_graph(self, limit: int) -> nx.Graph:
         """Household rows and "meter" of one limit, joined where they are neighbours along the cables."""

@@ -48,6 +48,8 @@ class Recipe:
     energy_price_eur_per_kwh: float = 0.30
     price_weight_offset: float = 0.03
     """A sample weighs 1 / (this + its mean price in EUR/kWh), so that dear prices do not drown cheap ones."""
+    state_gradient_limit: float = 30.0
+    """What flows back through a device's state is cut to this much per unit of the state, in EUR per day."""
     hidden: tuple[int, ...] = (64, 64)
     n_ramps: int = 16
     price_scale_eur_per_kwh: float = 0.01

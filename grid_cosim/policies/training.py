@@ -109,9 +109,18 @@ def episode_loss(
         price_max_eur_per_kwh=recipe.price_max_eur_per_kwh,
         generator=generator,
     )
-    cost = rollout_cost(network, device, drive, prices, recipe.energy_price_eur_per_kwh, recipe.dt_h)
     weight = 1.0 / (recipe.price_weight_offset + prices.mean(0))
-    return (weight * cost).mean() / weight.mean() * 24.0 / recipe.hours
+    weight = weight / weight.mean() * 24.0 / recipe.hours
+    cost = rollout_cost(
+        network,
+        device,
+        drive,
+        prices,
+        recipe.energy_price_eur_per_kwh,
+        recipe.dt_h,
+        gradient_limit=recipe.state_gradient_limit / n,
+    )
+    return (weight * cost).mean()
 
 
 def rollout_cost(
@@ -121,11 +130,12 @@ def rollout_cost(
     prices: Float[Tensor, "steps devices"],
     energy_price_eur_per_kwh: float,
     dt_h: float,
+    gradient_limit: float = math.inf,
 ) -> Float[Tensor, "devices"]:
     """What an episode under these prices costs each device, state at the end included (EUR).
 
     Energy that is still owed at the end is valued at the mean price of the episode, so that a policy
-    learns nothing from the fact that an episode ends.
+    learns nothing from the fact that an episode ends. `gradient_limit` as in `with_limited_gradient`.
     """
     inputs = drive.at(0)
     state = device.init(inputs)
@@ -137,8 +147,23 @@ def rollout_cost(
         fraction = network(device.observe(state, inputs)).fraction(prices[step])
         p_kw = p_min + (p_max - p_min) * fraction
         state, outputs = device.step(state, p_kw, inputs)
+        state = with_limited_gradient(state, gradient_limit)
         cost = cost + outputs.cost_eur + (energy_price_eur_per_kwh + prices[step]) * p_kw * dt_h
     return cost + device.terminal_cost_eur(state, inputs, energy_price_eur_per_kwh + prices.mean(0))
+
+
+def with_limited_gradient(state: Any, limit: float) -> Any:
+    """The same state; what flows back through it is cut to ±`limit` per device and step.
+
+    A policy that answers its own state steeply may swing (a room too warm, off, too cold, on); going back
+    through an episode of such steps the derivative grows geometrically and drowns everybody else's.
+    """
+    if math.isinf(limit):
+        return state
+    for value in state:
+        if value.requires_grad:
+            value.register_hook(lambda gradient: gradient.nan_to_num().clamp(-limit, limit))
+    return state
 
 
 def sample_weather(

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import math
 
+import pandapower as pp
 import pytest
 
 from grid_cosim.cosim import FeederSim, HouseholdSim, RecorderSim, markdown_table
 from grid_cosim.cosim.meta import SIMULATORS, meta
+from grid_cosim.feeder import load_feeder
 from grid_cosim.results import TABLES
 from mosaik_components import grid_cosim as component
+from tests.builders import street
 from tests.cosim.builders import START, small_feeder, small_neighbourhood
 
 
 def simulators_after_a_step() -> list[tuple[str, object, list[dict]]]:
-    feeder = small_feeder()
+    net = street()
+    pp.create_sgen(net, 1, p_mw=0.001)
+    pp.create_gen(net, 1, p_mw=0.001)
+    feeder = load_feeder(net)
     households, grid = HouseholdSim(remote=True), FeederSim(remote=True)
     households.init("H", neighbourhood=small_neighbourhood(feeder))
     grid.init("F", feeder=feeder, start=START)
@@ -30,7 +36,7 @@ def simulators_after_a_step() -> list[tuple[str, object, list[dict]]]:
 def test_everything_that_is_declared_as_output_is_given_as_plain_numbers():
     for name, simulator, entities in simulators_after_a_step():
         given = {
-            model.name: [a.name for a in model.attributes if a.way == "out"] for model in SIMULATORS[name]
+            model.name: [a.name for a in model.attributes if "out" in a.way] for model in SIMULATORS[name]
         }
         assert {entity["type"] for entity in entities} == set(given)
         data = simulator.get_data({entity["eid"]: given[entity["type"]] for entity in entities})
@@ -53,10 +59,12 @@ def test_ids_are_unique_and_lead_from_homes_to_buses_and_limits_to_transformers(
         "Limit-0",
     ]
     assert [e["eid"] for e in elements] == [
-        "Grid-0",
+        "Grid",
         *(f"Bus-{i}" for i in range(5)),
         *("Line-0", "Line-1", "Line-2"),
         "Trafo-0",
+        *("Load-0", "Load-1", "Load-2"),
+        *("StaticGen-0", "Gen-0", "ExternalGrid-0"),
     ]
     ids = {e["eid"] for e in elements}
     points = [e for e in homes if e["type"] == "ConnectionPoint"]
@@ -72,12 +80,19 @@ def test_what_is_asked_for_is_all_that_is_computed():
 
 
 def test_names_of_mosaik_pandapower_2_are_kept():
-    # read off mosaik-pandapower-2 1.1.1
+    # read off mosaik-pandapower-2 1.1.1, without its ControlledGen
+    theirs = {
+        "Bus": "P_gen[MW] P_load[MW] Q_gen[MVar] Q_load[MVar] P[MW] Q[MVar] Vm[pu] Va[deg]",
+        "Load": "P[MW] Q[MVar]",
+        "StaticGen": "P[MW] Q[MVar]",
+        "Gen": "P[MW] Q[MVar] Va[deg] Vm[pu]",
+        "ExternalGrid": "P[MW] Q[MVar]",
+        "Line": "I[kA] loading[%]",
+    }
     models = meta("FeederSim")["models"]
-    assert {"P_load[MW]", "Q_load[MVar]", "P_gen[MW]", "Q_gen[MVar]", "P[MW]", "Vm[pu]", "Va[deg]"} <= set(
-        models["Bus"]["attrs"]
-    )
-    assert "loading[%]" in models["Line"]["attrs"]
+    for model, attributes in theirs.items():
+        assert set(attributes.split()) <= set(models[model]["attrs"]), model
+        assert not models[model]["public"]
     assert models["Grid"]["public"]
 
 

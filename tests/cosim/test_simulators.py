@@ -47,11 +47,11 @@ def test_a_bus_without_homes_can_be_fed_too():
     simulator = grid_of(small_feeder())
     homes = {f"Bus-{i}": {"P_load[MW]": {"H": 0.005}} for i in (2, 3, 4)}
     simulator.step(0, homes | {"Bus-1": {"P_gen[MW]": {"Roof.PV-0": 0.015}}}, 900)
-    data = simulator.get_data({"Grid-0": ["P[MW]", "losses[MW]"], "Bus-1": ["P[MW]"], "Trafo-0": ["P[MW]"]})
+    data = simulator.get_data({"Grid": ["P[MW]", "losses[MW]"], "Bus-1": ["P[MW]"], "Trafo-0": ["P[MW]"]})
     assert data["Bus-1"]["P[MW]"] == pytest.approx(-0.015)
     # the roof feeds the homes: only the losses come from upstream
-    assert data["Grid-0"]["P[MW]"] == pytest.approx(data["Grid-0"]["losses[MW]"], abs=1e-9)
-    assert data["Trafo-0"]["P[MW]"] == pytest.approx(data["Grid-0"]["P[MW]"], abs=1e-9)
+    assert data["Grid"]["P[MW]"] == pytest.approx(data["Grid"]["losses[MW]"], abs=1e-9)
+    assert data["Trafo-0"]["P[MW]"] == pytest.approx(data["Grid"]["P[MW]"], abs=1e-9)
 
 
 def test_a_prepared_power_flow_feeds_the_buses_of_homes_only():

@@ -90,13 +90,13 @@ def test_who_runs_when_and_what_each_receives(tmp_path: Path, monkeypatch: pytes
             f"{time} FeederSim <- Bus-2.Q_load[MVar] from ConnectionPoint-2",
             f"{time} FeederSim <- Bus-3.P_load[MW] from ConnectionPoint-3",
             f"{time} FeederSim <- Bus-3.Q_load[MVar] from ConnectionPoint-3",
-            f"{time} RecorderSim <- Recorder-0.buses from Grid-0",
+            f"{time} RecorderSim <- Recorder-0.buses from Grid",
             f"{time} RecorderSim <- Recorder-0.devices from Neighbourhood-0",
-            f"{time} RecorderSim <- Recorder-0.grid from Grid-0",
+            f"{time} RecorderSim <- Recorder-0.grid from Grid",
             f"{time} RecorderSim <- Recorder-0.households from Neighbourhood-0",
-            f"{time} RecorderSim <- Recorder-0.limits from Grid-0",
+            f"{time} RecorderSim <- Recorder-0.limits from Grid",
             f"{time} RecorderSim <- Recorder-0.limits from Neighbourhood-0",
-            f"{time} RecorderSim <- Recorder-0.lines from Grid-0",
+            f"{time} RecorderSim <- Recorder-0.lines from Grid",
         ]
 
     # households in step k learn what the transformer carried in step k - 1

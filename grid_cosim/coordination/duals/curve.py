@@ -75,7 +75,7 @@ def interpolated(
 
 
 REFINEMENT = (0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 1.0, 1.025, 1.05, 1.075, 1.1, 1.15, 1.2, 1.3)
-"""Multiples of one's own last price at which a node tells more; prices move little in a quarter of an hour."""
+"""Multiples of one's own last price at which a node tells more: prices move little between two steps."""
 
 
 @dataclass(frozen=True)

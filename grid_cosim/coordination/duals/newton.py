@@ -72,7 +72,9 @@ class NewtonStep:
                 for _ in range(self.dual_iterations):
                     values = self._values(turn, price, demand, excess_kw)
                     rounds = self.mixing.rounds(memory[k], self.rounds)
-                    exchange = Exchange.open(turn.links, rounds, self.outage, rng, accelerated=self.accelerated)
+                    exchange = Exchange.open(
+                        turn.links, rounds, self.outage, rng, accelerated=self.accelerated
+                    )
                     memory[k], mixed = self.mixing.step(memory[k], values, exchange)
                     agreed = exchange.mix(price[turn.rows][:, None])[:, 0]
                     over, slope = mixed[:, 0], np.maximum(mixed[:, 1], 0.0)
