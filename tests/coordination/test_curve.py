@@ -89,7 +89,7 @@ def test_refining_around_the_last_price_makes_the_sum_right() -> None:
     limit = np.array([0.6 * homes.power_kw(np.zeros(40)).sum()])
     missed = {}
     for refinement in ((), (0.8, 0.9, 1.0, 1.1, 1.25)):
-        step = CurveStep(graph, price_grid(5.0, n_prices=12), refinement, rounds=1, mixing=FreshMixing())
+        step = CurveStep(graph, price_grid(5.0, n_prices=12), refinement, None, rounds=1, mixing=FreshMixing())
         state = step.init()
         for _ in range(4):
             state, agreed = step.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
@@ -106,7 +106,7 @@ def test_nodes_that_only_read_their_neighbours_messages_get_the_same_prices() ->
     for a, b in graph.links.ends.tolist():
         neighbours[a].append(b)
         neighbours[b].append(a)
-    step = CurveStep(graph, prices, (), rounds=rounds, mixing=TrackedMixing(startup_rounds=0))
+    step = CurveStep(graph, prices, (), None, rounds=rounds, mixing=TrackedMixing(startup_rounds=0))
     state, told, running = step.init(), [np.zeros(32)] * (n + 1), [np.zeros(32)] * (n + 1)
     for seed in (4, 5):
         homes = some_homes(n, seed)
@@ -169,7 +169,7 @@ VILLAGE = {"n": 200, "seed": 1, "n_steps": 120, "limit_kw": 400.0}
 
 def test_a_village_keeps_its_limit_with_ten_rounds_and_uses_it() -> None:
     def ten_rounds(n: int) -> CurveStep:
-        return CurveStep(communication(one_limit(n), "random_regular", seed=1), price_grid(5.0), rounds=10)
+        return CurveStep(communication(one_limit(n), "random_regular", seed=1), price_grid(5.0), widest=None)
 
     trace = live(ten_rounds(200), **VILLAGE)  # type: ignore[arg-type]
     assert trace.short.sum() > 30
@@ -190,9 +190,9 @@ def test_without_memory_ten_rounds_are_too_few() -> None:
 @pytest.mark.parametrize("trouble", ["five rounds", "three of ten links down"])
 def test_few_rounds_or_failing_links_cost_little(trouble: str) -> None:
     graph = communication(one_limit(200), "random_regular", seed=1)
-    step = CurveStep(graph, price_grid(5.0), rounds=5)
+    step = CurveStep(graph, price_grid(5.0), widest=None, rounds=5)
     if trouble != "five rounds":
-        step = CurveStep(graph, price_grid(5.0), rounds=10, outage=LinkOutage(0.3))
+        step = CurveStep(graph, price_grid(5.0), widest=None, outage=LinkOutage(0.3))
     trace = live(step, **VILLAGE, rng=np.random.default_rng(0))  # type: ignore[arg-type]
     assert np.abs(trace.miss_percent[trace.short]).mean() < 1.0
     assert trace.miss_percent.max() < 1.2
@@ -203,7 +203,7 @@ def test_a_cold_start_needs_its_startup_rounds() -> None:
     limit = 0.6 * homes.power_kw(np.zeros(200)).sum()
     missed = {}
     for startup in (0, 100):
-        step = CurveStep(graph, price_grid(5.0), mixing=TrackedMixing(startup_rounds=startup))
+        step = CurveStep(graph, price_grid(5.0), widest=None, mixing=TrackedMixing(startup_rounds=startup))
         _, agreed = step.step(step.init(), demand=homes, limit_kw=np.array([limit]), offset_kw=np.zeros(1))
         missed[startup] = abs(agreed.residual_kw[0]) / limit
     assert missed[100] < 0.01 < missed[0]
@@ -213,12 +213,30 @@ def test_a_limit_that_falls_by_a_fifth_is_met_at_once() -> None:
     """Only the meter knows; its news is 80 kW at one node of 201."""
     homes, graph = some_homes(200), communication(one_limit(200), "random_regular")
     limit = 0.6 * homes.power_kw(np.zeros(200)).sum()
-    step = CurveStep(graph, price_grid(5.0))
+    step = CurveStep(graph, price_grid(5.0), widest=None)
     state = step.init()
     for share in (1.0, 1.0, 1.0, 0.8, 0.8, 0.8):
         now = np.array([share * limit])
         state, agreed = step.step(state, demand=homes, limit_kw=now, offset_kw=np.zeros(1))
         assert abs(agreed.residual_kw[0]) < 0.01 * limit
+
+
+def test_between_distant_prices_the_safe_one_is_taken_and_the_next_step_is_exact() -> None:
+    """Demand that falls off a cliff between two prices of the grid: linear reading would go far over."""
+    homes = Logistic(np.zeros(50), np.full(50, 3.0), np.full(50, 0.19), np.full(50, 60.0))
+    graph = communication(one_limit(50), "complete")
+    limit, prices = np.array([100.0]), price_grid(5.0)
+    first, then = {}, {}
+    for widest in (None, 1.06):
+        step = CurveStep(graph, prices, widest=widest, rounds=1, mixing=FreshMixing())
+        state, agreed = step.step(step.init(), demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
+        first[widest] = agreed.residual_kw[0]
+        for _ in range(3):
+            state, agreed = step.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
+        then[widest] = agreed.residual_kw[0]
+    assert first[None] > 10.0
+    assert -100.0 < first[1.06] <= 0.0
+    assert abs(then[1.06]) < 0.25 * first[None]
 
 
 def test_newton_with_forty_tracked_rounds_keeps_the_village_limit() -> None:

@@ -53,7 +53,7 @@ def small_neighbourhood(feeder: Feeder, *, n_steps: int = 8, controller: str = "
         copies=copies,
         # half of what the transformer can carry, so that there is something to agree on
         meters=Meters(
-            feeder.first_limit_kw() / 2, feeder.limits.limit_percent / 2, np.zeros(feeder.limits.n_limits)
+            feeder.first_limit_kw() / 4, feeder.limits.limit_percent / 4, np.zeros(feeder.limits.n_limits)
         ),
         controller=_controller(controller, copies),
         energy_price_eur_per_kwh=0.3,

@@ -42,11 +42,16 @@ def monotone(curve: Float[np.ndarray, "rows prices"]) -> Float[np.ndarray, "rows
 
 
 def crossing(
-    curve: Float[np.ndarray, "rows prices"], prices: Float[np.ndarray, "rows prices"]
+    curve: Float[np.ndarray, "rows prices"],
+    prices: Float[np.ndarray, "rows prices"],
+    *,
+    widest: float | None = None,
 ) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
     """Lowest price at which each non-increasing row is ≤ 0, linear between its prices; and where none is.
 
     0 where the row starts at or below 0 (the limit is slack), its largest price where it never gets there.
+    Where the next price is more than `widest` times the one before, nothing is known of what lies between:
+    there it is the higher one, at which the row is surely ≤ 0.
     """
     over = curve > 0.0
     right = np.clip(over.sum(axis=1), 1, curve.shape[1] - 1)
@@ -54,7 +59,10 @@ def crossing(
     high, low = curve[row, right - 1], curve[row, right]
     inside = (high > 0.0) & (low <= 0.0)
     share = np.where(inside, high, 0.0) / np.where(inside, high - low, 1.0)
-    price = prices[row, right - 1] + share * (prices[row, right] - prices[row, right - 1])
+    below, above = prices[row, right - 1], prices[row, right]
+    price = below + share * (above - below)
+    if widest is not None:
+        price = np.where(above > widest * below, above, price)
     never = over[:, -1]
     return np.where(never, prices[:, -1], np.where(over[:, 0], price, 0.0)), never
 
@@ -97,6 +105,7 @@ class CurveStep:
     graph: CommunicationGraph
     prices: Float[np.ndarray, "prices"]
     refinement: tuple[float, ...] = REFINEMENT
+    widest: float | None = 1.06
     rounds: int = 10
     sweeps: int = 1
     mixing: Mixing = field(default_factory=TrackedMixing)
@@ -180,4 +189,4 @@ class CurveStep:
         prices = np.concatenate([np.tile(self.prices, (len(curve), 1)), points], axis=1)
         order = np.argsort(prices, axis=1, kind="stable")
         power = np.take_along_axis(np.concatenate([curve, refined], axis=1), order, axis=1)
-        return crossing(monotone(power), np.take_along_axis(prices, order, axis=1))
+        return crossing(monotone(power), np.take_along_axis(prices, order, axis=1), widest=self.widest)
