@@ -54,6 +54,7 @@ CASES: dict[str, list[tuple[str, str, list[str]]]] = {
     "steps": [
         step("curve, K = 10"),
         step("curve, K = 5", rounds=5),
+        step("curve, K = 7", rounds=7),
         step("curve, K = 20", rounds=20),
         step("curve, plain rounds, K = 10", accelerated="false"),
         step("curve, plain rounds, K = 20", accelerated="false", rounds=20),
@@ -62,21 +63,24 @@ CASES: dict[str, list[tuple[str, str, list[str]]]] = {
         step("curve, K = 10, 30 % of links down", link_outage=0.3),
         step("curve, ring, K = 10", graph="ring"),
         step("curve, along the cables, K = 10", graph="cables"),
+        step("curve, along the cables, K = 100", graph="cables", rounds=100),
         step("curve, small world, K = 10", graph="small_world"),
         step("newton, K = 10, D = 2", dual_step="newton", dual_iterations=2),
         step("newton, K = 20, D = 4", dual_step="newton", rounds=20, dual_iterations=4),
-        step("gradient, K = 5, D = 1, eta 0.0001", dual_step="gradient", rounds=5, gradient_step=1e-4),
-        step("gradient, K = 5, D = 1, eta 0.001", dual_step="gradient", rounds=5, gradient_step=1e-3),
-        step("gradient, K = 5, D = 1, eta 0.01", dual_step="gradient", rounds=5, gradient_step=1e-2),
         *(
             step(
-                f"gradient, K = 5, D = 20, eta {eta:g}",
+                f"gradient, K = {rounds}, D = {iterations}, eta {eta:g}",
                 dual_step="gradient",
-                rounds=5,
-                dual_iterations=20,
+                rounds=rounds,
+                dual_iterations=iterations,
                 gradient_step=eta,
             )
-            for eta in (0.0003, 0.001, 0.003)
+            for rounds, iterations, etas in (
+                (5, 1, (0.001, 0.01, 0.03)),
+                (10, 1, (0.01, 0.03)),
+                (5, 20, (0.001, 0.003, 0.01)),
+            )
+            for eta in etas
         ),
     ],
 }
