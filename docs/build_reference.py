@@ -302,6 +302,10 @@ def constants() -> str:
             "rounds that spread the shares before the first step",
         ),
         "CurveStep.refinement": (refinement, "times a copy's own last price: where it refines its curve"),
+        "CurveStep.widest": (
+            _default(CurveStep, "widest"),
+            "ratio of two prices in a row above which the higher one is taken",
+        ),
         "NewtonStep.reach": (
             _default(NewtonStep, "reach"),
             "factor by which one iteration may change a price",

@@ -146,7 +146,8 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
         "deferred_energy_kwh": Kpi(
             "Still owed at the end",
             "kWh",
-            "Energy asked for but not yet delivered after the last step, deadline still to come.",
+            "Energy asked for but not yet delivered after the last step, deadline still to come; and the "
+            "electricity that would lift rooms below their set point to it.",
             _deferred_energy_kwh,
         ),
         "cold_kelvin_hours_per_home": Kpi(

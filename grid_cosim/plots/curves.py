@@ -54,26 +54,36 @@ def transformer_loading(results: Results, *, limit: str | None = None, x_range: 
     return plot
 
 
+_ROOM_ABOVE = 1.8
+"""Height of the price axis over the largest agreed price: room for the band of the copies."""
+
+
 def price(results: Results, *, limit: str | None = None, x_range: Any = None) -> figure:
     """Congestion price of one limit: mean of its members' copies, in the band from smallest to largest."""
     plot = time_figure(name="price", y_label="congestion price, EUR/kWh", height=300, x_range=x_range)
     mean, low, high = (f"price_{which}_eur_per_kwh" for which in ("mean", "min", "max"))
     priced = [name for name, run in results.runs.items() if (run.table("limits")[high] > 0.0).any()]
     source, runs = _limit_source(results, [mean, low, high], limit, priced)
+    talking = [name for name in priced if results.runs[name].table("limits")["messages"].any()]
     for controller, colour in runs.items():
         look = {"source": source, "legend_label": controller}
-        band = {"step_mode": "after", "fill_color": colour, "fill_alpha": 0.22}
-        plot.varea_step("time", f"{low} {controller}", f"{high} {controller}", **band, **look)
+        if controller in talking or not talking:
+            band = {"step_mode": "after", "fill_color": colour, "fill_alpha": 0.22}
+            plot.varea_step("time", f"{low} {controller}", f"{high} {controller}", **band, **look)
         plot.step("time", f"{mean} {controller}", mode="after", color=colour, line_width=2, **look)
     value = f"@{{{mean} %s}}{{0.000}} (@{{{low} %s}}{{0.000}} – @{{{high} %s}}{{0.000}}) EUR/kWh"
     _finish(plot, source, list(runs), value, from_zero_up=True)
+    if talking:  # private prices of homes that do not talk may be anything: neither band nor axis is theirs
+        plot.y_range.end = _ROOM_ABOVE * max(
+            results.runs[name].table("limits")[mean].max() for name in talking
+        )
     return plot
 
 
 def energy_served(results: Results, *, x_range: Any = None) -> figure:
-    """Energy delivered by its deadline so far (solid), of the energy whose deadline has come (dashed)."""
+    """Energy delivered so far (solid), of the energy asked for so far (dashed)."""
     plot = time_figure(name="energy_served", y_label="delivered so far, kWh", n_ticks=4, x_range=x_range)
-    _energy(plot, results, "served_kwh", due="due_kwh")
+    _energy(plot, results, "served_kwh", asked="requested_kwh")
     return plot
 
 
@@ -116,10 +126,10 @@ def _temperature_band(run: Run) -> pd.DataFrame:
 
 
 def _energy(
-    plot: figure, results: Results, column: str, *, due: str | None = None, running: bool = True
+    plot: figure, results: Results, column: str, *, asked: str | None = None, running: bool = True
 ) -> None:
     """Sums over all devices, per step or running."""
-    columns = [column, due] if due else [column]
+    columns = [column, asked] if asked else [column]
 
     def sums(run: Run) -> pd.DataFrame:
         per_step = run.table("devices").groupby("time")[columns].sum()
@@ -128,8 +138,8 @@ def _energy(
     source, runs = _source(results, sums)
     for controller, colour in runs.items():
         look = {"source": source, "color": colour, "legend_label": controller}
-        if due:
-            plot.line("time", f"{due} {controller}", line_width=1.2, line_dash="3 3", **look)
+        if asked:
+            plot.line("time", f"{asked} {controller}", line_width=1.2, line_dash="3 3", **look)
         plot.line("time", f"{column} {controller}", line_width=2, **look)
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     _finish(plot, source, list(runs), f"@{{{column} %s}}{{0,0.0}} kWh", from_zero_up=True)

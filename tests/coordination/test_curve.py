@@ -89,7 +89,9 @@ def test_refining_around_the_last_price_makes_the_sum_right() -> None:
     limit = np.array([0.6 * homes.power_kw(np.zeros(40)).sum()])
     missed = {}
     for refinement in ((), (0.8, 0.9, 1.0, 1.1, 1.25)):
-        step = CurveStep(graph, price_grid(5.0, n_prices=12), refinement, None, rounds=1, mixing=FreshMixing())
+        step = CurveStep(
+            graph, price_grid(5.0, n_prices=12), refinement, None, rounds=1, mixing=FreshMixing()
+        )
         state = step.init()
         for _ in range(4):
             state, agreed = step.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))

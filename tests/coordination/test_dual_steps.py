@@ -176,7 +176,9 @@ def test_three_households_by_hand() -> None:
     homes = Affine(np.array([4.0, 3.0, 5.0]), np.array([2.0, 1.0, 4.0]))
     graph = communication(one_limit(3), "complete")
     for step in (
-        CurveStep(graph, np.array([0.0, 0.5, 1.2, 4.0]), refinement=(), widest=None, rounds=1, mixing=FreshMixing()),
+        CurveStep(
+            graph, np.array([0.0, 0.5, 1.2, 4.0]), refinement=(), widest=None, rounds=1, mixing=FreshMixing()
+        ),
         NewtonStep(graph, 4.0, 0.5, rounds=1, dual_iterations=6, mixing=FreshMixing()),
         GradientStep(graph, 0.3, rounds=1, dual_iterations=200, startup_rounds=1),
     ):

@@ -29,7 +29,8 @@ class GradientStep:
     s_i is node i's estimate of its share of o - c: the meter's term, spread by tracked mixing in the
     same messages, so that Σ s = o - c at all times and nobody needs to know c or N. (Were the meter to
     keep o - c for itself, the projection at 0 would swallow nearly all of it and the price would only
-    rise.) Neighbours learn prices and shares, never a household's power.
+    rise.) A household's power is never sent, but not hidden either: λ + η (p + s) and s come in one message,
+    so a neighbour that knows λ, as it does once the copies agree, can compute p.
     `dual_step` (η, EUR/kWh per kW); `startup_rounds` spread the shares before the first step. The
     limit holds on average over time; there is no upper clamp on the prices.
     """
