@@ -25,7 +25,7 @@ from grid_cosim.coordination import (
     read_edge_list,
 )
 from grid_cosim.coordination.meters import Meters
-from grid_cosim.errors import ScenarioError
+from grid_cosim.errors import ProfileError, ScenarioError, near_matches
 from grid_cosim.feeder import Feeder, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_fleet, seeded
 from grid_cosim.neighbourhood import Neighbourhood
@@ -85,7 +85,7 @@ def assemble(
         meters=Meters(
             first_limit_kw,
             limits.limit_percent,
-            first_offset_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
+            first_background_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
         ),
         controller=_controller(scenario, feeder, controller, copies, first_limit_kw),
         energy_price_eur_per_kwh=scenario.tariff.energy_price_eur_per_kwh,
@@ -118,6 +118,12 @@ def _policy_kind(kind: str) -> str:
 def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
     time, homes = scenario.time, scenario.homes
     if homes.base_load != "simbench":
+        if not Path(homes.base_load).suffix and not Path(homes.base_load).exists():
+            raise ProfileError(
+                homes.base_load,
+                "is neither a file nor 'simbench'",
+                remedy=f"Correct homes.base_load.{near_matches(homes.base_load, ['simbench'])}",
+            )
         return base_load_from_file(
             homes.base_load, feeder.home_names, start=time.start, n_steps=time.n_steps, dt_h=time.dt_h
         )
@@ -181,7 +187,8 @@ def _largest_background_kw(scenario: Scenario, feeder: Feeder) -> np.ndarray:
 def scenario_graph(
     settings: Coordination, feeder: Feeder, copies: Copies, *, seed: int
 ) -> CommunicationGraph:
-    """Who talks to whom."""
+    """Who talks to whom; `edges` is read for the graph of that name only."""
+    listed = settings.graph == "edges" and settings.edges is not None
     return communication(
         copies,
         settings.graph,
@@ -189,7 +196,7 @@ def scenario_graph(
         degree=settings.degree,
         rewiring=settings.rewiring,
         cables=feeder.cable_graph,
-        edges=None if settings.edges is None else read_edge_list(Path(settings.edges)),
+        edges=read_edge_list(Path(str(settings.edges))) if listed else None,
         names=feeder.home_names,
         limit_names=feeder.limits.names,
     )
@@ -204,7 +211,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 graph,
                 prices,
                 rounds=settings.rounds,
-                sweeps=settings.dual_iterations,
+                sweeps=settings.dual_iterations or 1,
                 mixing=mixing,
                 outage=outage,
                 accelerated=settings.accelerated,
@@ -215,7 +222,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 largest_price=settings.largest_price_eur_per_kwh,
                 smallest_price=settings.smallest_price_eur_per_kwh,
                 rounds=settings.rounds,
-                dual_iterations=settings.dual_iterations,
+                dual_iterations=settings.dual_iterations or 4,
                 mixing=mixing,
                 outage=outage,
                 accelerated=settings.accelerated,
@@ -225,6 +232,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 graph,
                 dual_step=settings.gradient_step,
                 rounds=settings.rounds,
-                dual_iterations=settings.dual_iterations,
+                dual_iterations=settings.dual_iterations or 1,
+                startup_rounds=settings.startup_rounds,
                 outage=outage,
             )

@@ -72,7 +72,7 @@ def bounded(command: Callable[..., None]) -> Callable[..., None]:
             err.print("error: ", style="bold red", end="")
             err.print(what, markup=False, highlight=False, soft_wrap=True)
             _show_notes(error)
-            if not known:
+            if not known and not isinstance(error, OSError):  # a full disk, say, is nobody's mistake
                 err.print("This is a mistake of ours; --debug shows where. Please report it.")
             raise typer.Exit(1 if isinstance(error, RunError) or not known else 2) from None
 
@@ -141,10 +141,17 @@ def run(
 
         results = run_scenario(loaded, out=target, progress=advance)
         bars.update(preparing, completed=1)
-    for warning in results.warnings:
-        err.print(f"warning: {warning}", style="yellow", markup=False)
+    _show_warnings(results)
     _show_kpis(results)
     out.print(f"Results in {target}, report in {target / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _show_warnings(results: Any) -> None:
+    """What the report says at its top."""
+    from grid_cosim.report.reading import warnings
+
+    for warning in warnings(results):
+        err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_kpis(results: Any) -> None:
@@ -179,17 +186,22 @@ def feeders(debug: Debug = False) -> None:
     """List the feeders at hand: buses, homes, transformers, loading as shipped."""
     from grid_cosim.feeder.catalogue import list_feeders, simbench_codes
 
-    table = Table(title="Feeders", title_justify="left", title_style="bold")
-    for heading, justify in (
-        ("name", "left"),
-        ("buses", "right"),
-        ("homes", "right"),
-        ("heat pumps", "right"),
-        ("transformers", "right"),
-        ("loading as shipped", "right"),
-        ("what", "left"),
-    ):
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table = Table(
+        title="Feeders",
+        title_justify="left",
+        title_style="bold",
+        caption="loading: of the most loaded transformer, as shipped",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("name", no_wrap=True)
+    for heading in ("buses", "homes", "heat\npumps", "trans-\nformers", "loading"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    roomy = out.width >= 100  # else the words would take a line each
+    if roomy:
+        table.add_column("what")
     for feeder in list_feeders():
         table.add_row(
             feeder.name,
@@ -198,7 +210,7 @@ def feeders(debug: Debug = False) -> None:
             f"{feeder.heat_pumps:,}",
             f"{feeder.transformers:,}",
             f"{feeder.loading_percent:.0f} %",
-            feeder.what,
+            *([feeder.what] if roomy else ()),
         )
     out.print(table)
     out.print(
@@ -220,7 +232,7 @@ def train(
     """Train the policy of one kind of device; an interrupted training goes on where it was."""
     import torch
 
-    from grid_cosim.policies.checkpoint import save_policy
+    from grid_cosim.policies.checkpoint import PolicyError, save_policy
     from grid_cosim.policies.recipe import load_recipe
     from grid_cosim.policies.training import train as train_policy
 
@@ -229,6 +241,10 @@ def train(
         recipe, target = shipped("policies") / recipe.name, target or Path(recipe.name).with_suffix(_SUFFIX)
     loaded = load_recipe(recipe)
     checkpoint = recipe.with_suffix(_SUFFIX) if target is None else target
+    if checkpoint.suffix != _SUFFIX:
+        raise PolicyError(checkpoint, "no name for a policy", f"Give one that ends in {_SUFFIX}.")
+    if not checkpoint.parent.is_dir():
+        raise PolicyError(checkpoint, "there is no such folder", "Make it first, or correct --out.")
     state = checkpoint.with_name(checkpoint.name + ".training")
     if state.is_file():
         err.print(f"Going on with {state}", highlight=False)
@@ -241,7 +257,8 @@ def train(
         try:
             policy = train_policy(loaded, state_path=state, progress=advance)
         except KeyboardInterrupt:
-            err.print(f"Stopped; the same command goes on from {state}", highlight=False)
+            kept = f"the same command goes on from {state}" if state.is_file() else "too early to go on from"
+            err.print(f"Stopped; {kept}", highlight=False)
             raise
     save_policy(policy, checkpoint)
     out.print(f"Wrote {checkpoint}", highlight=False, soft_wrap=True)
@@ -260,6 +277,7 @@ def report(
     results = Results.load(folder)
     write_kpis(results, folder)
     path = write_report(results, folder / "report.html")
+    _show_warnings(results)
     _show_kpis(results)
     out.print(f"Wrote {path}", highlight=False, soft_wrap=True)
 

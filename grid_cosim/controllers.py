@@ -32,14 +32,22 @@ class FleetDemand:
     """How the households of a fleet answer prices in one control step.
 
     The perceptrons run once, here; asking for the power at a price afterwards is a few operations.
-    Implements `coordination.Demand`.
+    `last_kw` is what each household drew when the meters measured last. Implements `coordination.Demand`.
     """
 
-    def __init__(self, fleet: Fleet, policies: Policies, state: FleetState, step: int) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        policies: Policies,
+        state: FleetState,
+        step: int,
+        last_kw: Float[np.ndarray, "households"],
+    ) -> None:
         assert not policies or policies.keys() >= {group.kind for group in fleet.groups}, "one for every kind"
         self.fleet = fleet
         self.state = state
         self.base_kw: Float[np.ndarray, "households"] = fleet.base_kw[step]
+        self.last_kw = last_kw
         self._step = step
         self._answers: list[tuple[Int[np.ndarray, "devices"], Tensor, Tensor, Response]] = []
         for group, devices in zip(fleet.groups, state.devices, strict=True):
@@ -83,6 +91,30 @@ class FleetDemand:
             fraction = response.fraction(_prices(local_price[household])).double()
             total[household] += (p_min[:, None] + span[:, None] * fraction).numpy()
         return total
+
+
+@dataclass(frozen=True)
+class Change:
+    """How far each household would move from what it drew when the meters measured last.
+
+    A household knows its own; so what is negotiated needs no sum that nobody has told.
+    """
+
+    demand: FleetDemand
+
+    def power_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+        """p(μ) - p_last."""
+        return self.demand.power_kw(local_price) - self.demand.last_kw
+
+    def slope_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+        """-dp/dμ."""
+        return self.demand.slope_kw(local_price)
+
+    def curve_kw(
+        self, local_price: Float[np.ndarray, "households prices"]
+    ) -> Float[np.ndarray, "households prices"]:
+        """p(μ) - p_last at several prices."""
+        return self.demand.curve_kw(local_price) - self.demand.last_kw[:, None]
 
 
 def _prices(local_price: np.ndarray) -> Tensor:
@@ -181,9 +213,9 @@ class Consensus:
         """Negotiate, then act on the outcome."""
         state, outcome = self.dual_step.step(
             state,
-            demand=demand,
-            limit_kw=meters.limit_kw,
-            offset_kw=meters.offset_kw,
+            demand=Change(demand),
+            limit_kw=meters.headroom_kw,
+            offset_kw=np.zeros_like(meters.headroom_kw),
             rng=np.random.default_rng(seeded(self.seed, f"links in step {step}")),
         )
         return state, Decision(

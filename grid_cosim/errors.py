@@ -44,7 +44,8 @@ class GraphError(GridCosimError):
     def __init__(self, limit: str | None, problem: str, remedy: str) -> None:
         self.limit = limit
         where = "Communication graph" if limit is None else f"Communication graph of {limit}"
-        super().__init__(f"{where}: {problem}. Use {remedy}.")
+        stop = "" if problem.endswith(("?", ".")) else "."
+        super().__init__(f"{where}: {problem}{stop} Use {remedy}.")
 
 
 class ProfileError(GridCosimError):
@@ -85,7 +86,7 @@ class PowerFlowError(GridCosimError):
         self.step = step
         super().__init__(
             f"Feeder {source}, step {step} ({when}): {problem}. Lower the load or the share of devices, "
-            "strengthen the network, or go on without this step (on_divergence = 'continue')."
+            "strengthen the network, or go on without this step (power_flow.on_divergence = 'continue')."
         )
 
 

@@ -64,8 +64,8 @@ def _deferred_energy_kwh(_results: Results, run: Run) -> float:
 
 def _cold_kelvin_hours_per_home(_results: Results, run: Run) -> float:
     devices = run.table("devices")
-    heat_pumps = devices[devices["kind"] == "heat_pump"]
-    return _ratio(heat_pumps["too_cold_kelvin_hours"].sum(), heat_pumps["household"].nunique())
+    heating = devices[devices["temperature_c"].notna()]
+    return _ratio(heating["too_cold_kelvin_hours"].sum(), heating["household"].nunique())
 
 
 def _price_spread_eur_per_kwh(_results: Results, run: Run) -> float:

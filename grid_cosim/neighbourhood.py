@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grid_cosim.controllers import Controller, Decision, FleetDemand, Policies
@@ -43,8 +43,10 @@ class NeighbourhoodState:
     fleet: FleetState
     controller: Any
     meters: MeterState
-    members_kw: Float[np.ndarray, "limits"]
-    """What the members of each limit drew in the last step."""
+    drawn_kw: Float[np.ndarray, "households"]
+    """What each household drew in the last step."""
+    last_kw: Float[np.ndarray, "households"]
+    """What each household drew when the meters measured last; each knows its own."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,16 @@ class NeighbourhoodStep:
     terminal_cost_eur: tuple[Tensor, ...]
     """Zero except after the last step."""
     meters: MeterState
-    """What the controller was told."""
+    """What the meters knew."""
+    offset_kw: Float[np.ndarray, "limits"]
+    """What each element carried beyond its members when it was measured; no node knows it."""
     members_base_kw: Float[np.ndarray, "limits"]
     """Inflexible power of each limit's members."""
+
+    @property
+    def limit_kw(self) -> Float[np.ndarray, "limits"]:
+        """What each element can carry, as its meter estimates it."""
+        return self.meters.headroom_kw + self.meters.measured_kw
 
     @property
     def p_kw(self) -> Float[np.ndarray, "households"]:
@@ -97,8 +106,10 @@ class Neighbourhood:
 
     def init(self) -> NeighbourhoodState:
         """Before the first step."""
-        nothing = np.zeros(self.copies.n_limits)
-        return NeighbourhoodState(self.fleet.init(), self.controller.init(), self.meters.init(), nothing)
+        nothing = np.zeros(self.copies.n_households)
+        return NeighbourhoodState(
+            self.fleet.init(), self.controller.init(), self.meters.init(), nothing, nothing
+        )
 
     def step(
         self,
@@ -125,14 +136,12 @@ class Neighbourhood:
         loading_percent: Float[np.ndarray, "limits"],
     ) -> tuple[NeighbourhoodState, NeighbourhoodStep]:
         fleet = self.fleet
-        meters = self.meters.update(
-            state.meters,
-            members_kw=state.members_kw,
-            measured_kw=measured_kw,
-            loading_percent=loading_percent,
-        )
+        meters = self.meters.update(state.meters, measured_kw=measured_kw, loading_percent=loading_percent)
+        # without a solution nobody was measured: meters and households both keep to the time before
+        measured = self._measured(np.isfinite(measured_kw) & np.isfinite(loading_percent))
+        last_kw = np.where(measured, state.drawn_kw, state.last_kw)
         arrived = fleet.receive(state.fleet, step)
-        demand = FleetDemand(fleet, self.policies, arrived, step)
+        demand = FleetDemand(fleet, self.policies, arrived, step, last_kw)
         memory, decision = self.controller.step(state.controller, demand=demand, meters=meters, step=step)
         devices, outputs = fleet.step(arrived, decision.powers_kw, step)
         base_kw, flex_kw = fleet.base_kw[step], fleet.flex_kw(decision.powers_kw)
@@ -147,10 +156,14 @@ class Neighbourhood:
             if ends
             else tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups),
             meters=meters,
+            offset_kw=meters.measured_kw - self.copies.coupling @ last_kw,
             members_base_kw=self.copies.coupling @ base_kw,
         )
-        members_kw = self.copies.coupling @ done.p_kw
-        return NeighbourhoodState(devices, memory, meters, members_kw), done
+        return NeighbourhoodState(devices, memory, meters, done.p_kw, last_kw), done
+
+    def _measured(self, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:
+        """Households behind a measured limit; a power flow has a solution for all limits or for none."""
+        return np.asarray(self.copies.coupling.T @ known.astype(float) > 0.0)
 
     def at_connection_points(
         self, per_household: Float[np.ndarray, "households"]

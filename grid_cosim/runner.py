@@ -17,6 +17,7 @@ import pandas as pd
 
 from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scenario_policies
 from grid_cosim.cosim.world import run_world
+from grid_cosim.devices import HeatPump
 from grid_cosim.feeder import Feeder
 from grid_cosim.fleet import Fleet
 from grid_cosim.metrics import write_kpis
@@ -42,6 +43,8 @@ _VERSIONS_OF = (
     "torch",
 )
 
+_HANDED_OVER = ("The network was handed over in Python: the scenario's section [feeder] did not apply.",)
+
 
 def run(
     scenario: Scenario,
@@ -57,6 +60,7 @@ def run(
     interrupted, what there is until then stays in `<out>.partial`, marked as such.
     Raises `GridCosimError` for input that cannot be used and `RunError` for a run that did not end.
     """
+    handed_over = feeder is not None
     feeder = scenario_feeder(scenario) if feeder is None else feeder
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet)
@@ -70,11 +74,12 @@ def run(
                 title=scenario.title,
                 dt_h=scenario.time.dt_h,
                 tariff_eur_per_kwh=scenario.tariff.energy_price_eur_per_kwh,
+                comfort_low_c=comfort_low_c(fleet),
             ),
             topology=topology(feeder),
             controllers=list(scenario.controllers),
             warnings=warnings(scenario, feeder, fleet),
-            notes=assumptions(fleet),
+            notes=[*(_HANDED_OVER if handed_over else ()), *assumptions(fleet)],
         )
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0, scenario.time.n_steps)
@@ -160,20 +165,42 @@ def _columns(frame: pd.DataFrame, *names: str) -> dict[str, list[Any]]:
 
 
 def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
-    """What a reader must know before the numbers: limits that no controller can hold."""
-    base_kw = feeder.limits.coupling @ fleet.base_kw.T
+    """What a reader must know before the numbers: limits that nobody can hold, homes without power."""
+    time = scenario.time
+    quarters = [time.first_quarter + int(4 * time.dt_h * step) for step in range(fleet.n_steps)]
+    background_kw = np.stack([feeder.background_on_limits_kw(quarter) for quarter in quarters], axis=1)
+    base_kw = feeder.limits.coupling @ fleet.base_kw.T + background_kw
     first_limit_kw = feeder.first_limit_kw()
     found = []
+    if feeder.without_power.any():
+        dead = [name for name, dead in zip(feeder.home_names, feeder.without_power, strict=True) if dead]
+        shown = ", ".join(dead[:4]) + (", …" if dead[4:] else "")
+        found.append(
+            f"{len(dead)} of {feeder.n_households} homes ({shown}) are "
+            "connected to no external grid: their devices run, but the power flow leaves them out."
+        )
     for row, name in enumerate(feeder.limits.names):
         over = np.flatnonzero(base_kw[row] > first_limit_kw[row])
         if over.size:
             worst = int(base_kw[row].argmax())
             found.append(
-                f"{name}: the inflexible load alone exceeds the limit of about {first_limit_kw[row]:.0f} kW "
-                f"in {over.size} of {fleet.n_steps} steps ({base_kw[row, worst]:.0f} kW at "
-                f"{scenario.time.times()[worst]:%d %b %H:%M}). No controller can hold it then."
+                f"{name}: the inflexible load alone exceeds the limit of about {_power(first_limit_kw[row])} "
+                f"in {over.size} of {fleet.n_steps} steps ({_power(base_kw[row, worst])} at "
+                f"{time.times()[worst]:%d %b %H:%M}). No controller can hold it then."
             )
     return found
+
+
+def _power(kw: float) -> str:
+    return f"{kw:,.0f} kW" if kw >= 10.0 else f"{kw:.2g} kW"
+
+
+def comfort_low_c(fleet: Fleet) -> float | None:
+    """Mean over the buildings of where their comfort band ends below; None without buildings."""
+    for group in fleet.groups:
+        if isinstance(group.device, HeatPump):
+            return float((group.device.set_point_c - group.device.band_below_k).mean())
+    return None
 
 
 def assumptions(fleet: Fleet) -> list[str]:

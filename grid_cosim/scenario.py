@@ -6,7 +6,7 @@ All defaults stand here and nowhere else. Paths in a scenario are relative to it
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,9 +25,11 @@ CONTROLLERS: tuple[ControllerName, ...] = ("uncontrolled", "independent", "conse
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+_FIRST_YEAR, _LAST_YEAR = 1900, 2199  # what all libraries can count in
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Time(_Section):
@@ -45,6 +47,8 @@ class Time(_Section):
     def _naive(cls, start: datetime) -> datetime:
         if start.tzinfo is not None:
             raise ValueError("expected a local time without a zone")
+        if not _FIRST_YEAR <= start.year <= _LAST_YEAR:
+            raise ValueError(f"got the year {start.year}, expected {_FIRST_YEAR} to {_LAST_YEAR}")
         return start
 
     @model_validator(mode="after")
@@ -104,7 +108,7 @@ class Weather(_Section):
 
     source: str = "try2010_12_mannheim"
     """A shipped test reference year, or a CSV or Parquet file with a column `temperature_c`."""
-    shift_k: float = 0.0
+    shift_k: Annotated[float, Field(ge=-30, le=30)] = 0.0
     """Added to the temperature: how a colder winter is asked for."""
 
 
@@ -146,11 +150,11 @@ class Coordination(_Section):
     accelerated: bool = True
     """Chebyshev's weights over the rounds instead of plain ones; not for `gradient` or with outages."""
     startup_rounds: Annotated[int, Field(ge=0)] = 0
-    """Rounds of the very first exchange of `tracked` mixing, where that is more than `rounds`."""
+    """Rounds of the very first exchange of `tracked` mixing and of `gradient`, where more than `rounds`."""
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
-    dual_iterations: Annotated[int, Field(ge=1)] = 1
-    """Dual iterations, or sweeps of nested limits for `curve`, per control step (D)."""
+    dual_iterations: Annotated[int, Field(ge=1)] | None = None
+    """Dual iterations, or sweeps of nested limits for `curve`, per control step (D); 1, for `newton` 4."""
     n_prices: Annotated[int, Field(ge=4)] = 64
     """Prices at which `curve` asks, zero included (G)."""
     smallest_price_eur_per_kwh: Positive = 0.002
@@ -226,15 +230,23 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     Raises `ScenarioError` with all problems of the file, each as `path.to.field: got X, expected Y`.
     """
     path = Path(path)
+    if not path.suffix and not path.exists():
+        path = path.with_suffix(".toml")
     if not path.is_file() and (shipped("scenarios") / path.name).is_file() and len(path.parts) <= 2:
         path = shipped("scenarios") / path.name
+    if path.is_dir():
+        raise ScenarioError(str(path), ["this is a folder; name the scenario file (.toml) in it"])
     if not path.is_file():
         known = [p.name for p in sorted(shipped("scenarios").glob("*.toml"))]
         raise ScenarioError(str(path), [f"no such file.{near_matches(path.name, known)}"])
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ScenarioError(str(path), [f"not UTF-8 text ({error}); save it as UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
         raise ScenarioError(str(path), [f"not valid TOML: {error}"]) from error
+    except OSError as error:
+        raise ScenarioError(str(path), [f"cannot be read: {error.strerror}"]) from error
     for override in overrides:
         _override(raw, override, str(path))
     return parse_scenario(raw, source=str(path), folder=path.parent)
@@ -247,7 +259,7 @@ def parse_scenario(raw: Mapping[str, Any], *, source: str, folder: Path) -> Scen
     try:
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
-        problems += [_problem(dict(item), raw) for item in error.errors(include_url=False)]
+        problems += _joined(_problem(dict(item), raw) for item in error.errors(include_url=False))
     devices = raw.get("devices", {})
     for kind, section in devices.items() if isinstance(devices, Mapping) else ():
         given = section.get("population", {}) if isinstance(section, Mapping) else {}
@@ -280,7 +292,19 @@ def _problem(item: dict[str, Any], raw: Mapping[str, Any]) -> str:
     return f"{where}: got {item['input']!r}, expected {_expectation(message)}"
 
 
+def _joined(problems: Iterable[str]) -> list[str]:
+    """What a setting may be instead, said once: pydantic reports each of several kinds by itself."""
+    expected: dict[str, list[str]] = {}
+    for problem in problems:
+        got, comma, instead = problem.partition(", expected ")
+        expected.setdefault(got, []).extend([instead] if comma else [])
+    return [got + (", expected " + ", or ".join(kinds) if kinds else "") for got, kinds in expected.items()]
+
+
 def _expectation(message: str) -> str:
+    message = message.partition(", unable to parse")[0].partition(" after validation")[0]
+    if message.startswith("Input should be a valid dictionary"):
+        return "a section of settings"
     for prefix in ("Input should be ", "Tuple should have ", "Field required"):
         if message.startswith(prefix):
             return message.removeprefix(prefix) or "a value"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ class Scene:
 
     @property
     def demand(self) -> FleetDemand:
-        return FleetDemand(self.fleet, untrained(self.fleet), self.state, STEP)
+        return FleetDemand(self.fleet, untrained(self.fleet), self.state, STEP, np.zeros(N))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def one_limit(n: int = N) -> Copies:
 
 
 def meter(limit_kw: float, offset_kw: float = 0.0) -> MeterState:
-    return MeterState(np.array([limit_kw]), np.array([offset_kw]))
+    return MeterState(headroom_kw=np.array([limit_kw - offset_kw]), measured_kw=np.array([offset_kw]))
 
 
 def exact(copies: Copies) -> Consensus:
@@ -119,7 +119,7 @@ def test_the_slope_is_how_the_power_falls(evening: Scene) -> None:
 
 def test_a_household_without_devices_does_not_answer(evening: Scene) -> None:
     fleet = fleet_of(4, ownership={})
-    demand = FleetDemand(fleet, {}, fleet.init(), 0)
+    demand = FleetDemand(fleet, {}, fleet.init(), 0, np.zeros(fleet.n_households))
     np.testing.assert_array_equal(demand.power_kw(np.full(4, 0.3)), fleet.base_kw[0])
     np.testing.assert_array_equal(demand.slope_kw(np.full(4, 0.3)), np.zeros(4))
 
@@ -287,10 +287,37 @@ def test_a_neighbourhood_lives_through_its_horizon(name: str) -> None:
         assert done.terminal_cost_eur[0].any().item() == (step == 31)
         np.testing.assert_allclose(done.p_kw, fleet.base_kw[step] + done.flex_kw)
         np.testing.assert_allclose(homes.at_connection_points(done.p_kw)[1], done.p_kw[1::3].sum())
-        np.testing.assert_allclose(state.members_kw, done.p_kw.sum())
-        if step:  # the meter learned from the step before: what its members drew, what it measured
-            np.testing.assert_allclose(done.meters.offset_kw, measured - before.members_kw)
-        measured = 1.03 * state.members_kw
+        np.testing.assert_array_equal(state.drawn_kw, done.p_kw)
+        if step:  # the meter knows what it measured, every household what it drew then
+            np.testing.assert_allclose(done.meters.measured_kw, measured)
+            np.testing.assert_array_equal(state.last_kw, before.drawn_kw)
+            np.testing.assert_allclose(done.offset_kw, measured - before.drawn_kw.sum())
+        measured = np.array([1.03 * done.p_kw.sum()])
         if name == "consensus":
-            assert done.p_kw.sum() <= (done.meters.limit_kw - done.meters.offset_kw).item() * (1.0 + 1e-5)
-    assert before.members_kw is not state.members_kw
+            assert done.p_kw.sum() <= (done.limit_kw - done.offset_kw).item() * (1.0 + 1e-5)
+    assert before.drawn_kw is not state.drawn_kw
+
+
+def test_a_meter_knows_its_measurement_and_nothing_of_what_its_members_drew() -> None:
+    fleet = fleet_of(N, n_steps=4)
+    homes = neighbourhood(controllers()["consensus"], one_limit(), fleet)
+    measured, loading = np.array([20.0]), np.array([80.0])
+    state, _ = homes.step(homes.init(), 0, measured_kw=np.full(1, np.nan), loading_percent=np.full(1, np.nan))
+    other = replace(state, drawn_kw=state.drawn_kw + np.linspace(-1.0, 2.0, N))
+    _, done = homes.step(state, 1, measured_kw=measured, loading_percent=loading)
+    _, changed = homes.step(other, 1, measured_kw=measured, loading_percent=loading)
+    np.testing.assert_array_equal(changed.meters.headroom_kw, done.meters.headroom_kw)
+    # each household knows its own, and what all may draw follows from that
+    more = (other.drawn_kw - state.drawn_kw).sum()
+    np.testing.assert_allclose(changed.limit_kw - changed.offset_kw, done.limit_kw - done.offset_kw + more)
+
+
+def test_without_a_solution_households_and_meters_keep_to_the_time_before() -> None:
+    fleet = fleet_of(N, n_steps=4)
+    homes = neighbourhood(controllers()["consensus"], one_limit(), fleet)
+    nothing = np.full(1, np.nan)
+    state, first = homes.step(homes.init(), 0, measured_kw=nothing, loading_percent=nothing)
+    state, then = homes.step(state, 1, measured_kw=np.array([20.0]), loading_percent=np.array([80.0]))
+    after, lost = homes.step(state, 2, measured_kw=nothing, loading_percent=nothing)
+    np.testing.assert_array_equal(after.last_kw, first.p_kw)
+    np.testing.assert_array_equal(lost.meters.headroom_kw, then.meters.headroom_kw)

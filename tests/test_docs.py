@@ -6,21 +6,24 @@ import ast
 import importlib
 import importlib.util
 import io
+import json
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from typer.main import get_command
-from typer.testing import CliRunner
 
-from grid_cosim.cli import app
+from grid_cosim.cli import app, main
 from grid_cosim.results import Results
 from grid_cosim.scenario import load_scenario, parse_scenario
+from tests.builders import street
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -129,6 +132,15 @@ def test_the_results_folder_is_as_described(readme_example: tuple[Path, str]) ->
     assert there == described
 
 
+def console_script(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
+    """Exit code of `grid-cosim` with these arguments, in the current folder."""
+    monkeypatch.setattr(sys, "argv", ["grid-cosim", *arguments])
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(Path.cwd()))])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
 def test_the_device_of_ones_own_can_be_trained_and_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,16 +152,28 @@ def test_the_device_of_ones_own_can_be_trained_and_run(
     (tmp_path / "pool_pump.toml").write_text(shorter, encoding="utf-8")
     (tmp_path / "pools.toml").write_text(scenario, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    trained = CliRunner().invoke(app, ["train", "pool_pump.toml"])
-    assert trained.exit_code == 0, trained.output
-    ran = CliRunner().invoke(app, ["run", "pools.toml", "--set", "time.hours=0.5"])
-    assert ran.exit_code == 0, ran.output
+    for arguments in (["train", "pool_pump.toml"], ["run", "pools.toml", "--set", "time.hours=0.5"]):
+        assert console_script(arguments, monkeypatch) == 0
     for name, run in Results.load(tmp_path / "runs" / "pools").runs.items():
         devices = run.table("devices")
         assert set(devices["kind"]) == {"pool_pump:PoolPumpPopulation"}, name
         assert devices["household"].nunique() == 6, name  # 0.4 of 15
         assert devices["requested_kwh"].sum() > 0.0, name
+
+
+def test_the_example_of_a_net_that_is_handed_over_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "village.toml").write_text("[time]\nhours = 0.5\n", encoding="utf-8")
+    code = the_block(ROOT / "docs" / "scenario.md", "python", "load_feeder(net")
+    names: dict[str, Any] = {"net": street()}
+    with redirect_stdout(io.StringIO()):
+        exec(compile(code, "scenario.md", "exec"), names)
+    assert names["results"].complete
+    assert names["feeder"].limits.limit_percent == pytest.approx(90.0)
+    kept = json.loads((tmp_path / "runs" / "village" / "feeder.json").read_text("utf-8"))
+    assert kept["source"] == names["feeder"].source
 
 
 FRAGMENTS = [

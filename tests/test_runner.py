@@ -136,3 +136,13 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="is not a results folder"):
         run(small("controllers=['uncontrolled']"), out=tmp_path / "thesis")
     assert (tmp_path / "thesis" / "chapter1.tex").read_text(encoding="utf-8") == "years of work"
+
+
+def test_the_simbench_village_runs(tmp_path: Path) -> None:
+    """Its other loads and photovoltaics follow their series; the background is no part of any member."""
+    scenario = load_scenario("simbench_rural.toml", ["time.hours=1", "controllers=['consensus']"])
+    results = run(scenario, out=tmp_path / "village")
+    consensus = results.runs["consensus"]
+    assert len(consensus.table("limits")) == 4
+    assert set(consensus.table("devices")["kind"].unique()) == {"electric_vehicle", "heat_pump", "deferrable"}
+    assert "SimBench" in results.provenance["licences"]["network"]

@@ -156,14 +156,17 @@ def read_edge_list(path: Path) -> list[tuple[str, str]]:
                 for number, row in enumerate(csv.reader(file), 1)
                 if row
             ]
-    except (OSError, UnicodeDecodeError) as error:
-        raise GraphError(None, f"the edge list {path} cannot be read ({error})", "a CSV file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise GraphError(None, f"edge list {path}: {reason}", "a UTF-8 CSV file, lines 'name,name'") from None
     if lines and [cell.lower() for cell in lines[0][1]] == ["from", "to"]:
         lines = lines[1:]
     wrong = [number for number, row in lines if len(row) != 2 or not all(row)]
     if wrong:
         raise GraphError(
-            None, f"{path}: line {wrong[0]} has not two names ({len(wrong)} such)", "lines 'name,name'"
+            None,
+            f"edge list {path}: line {wrong[0]} has not two names ({len(wrong)} such)",
+            "lines 'name,name', comma-separated",
         )
     return [(row[0], row[1]) for _, row in lines]
 

@@ -74,8 +74,8 @@ class NeighbourhoodColumns:
         return {
             "limit": self.limit,
             "limit_percent": np.array(self.neighbourhood.meters.limit_percent, dtype=float),
-            "limit_kw": done.meters.limit_kw.copy(),
-            "offset_kw": done.meters.offset_kw.copy(),
+            "limit_kw": done.limit_kw.copy(),
+            "offset_kw": done.offset_kw.copy(),
             "base_kw": done.members_base_kw.copy(),
             "price_mean_eur_per_kwh": mean,
             "price_min_eur_per_kwh": low,

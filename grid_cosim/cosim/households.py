@@ -169,7 +169,7 @@ _WIRE: Mapping[tuple[str, str], Callable[[NeighbourhoodColumns, NeighbourhoodSte
     ("ConnectionPoint", "P[MW]"): lambda at, done: at.neighbourhood.at_connection_points(done.p_kw) / 1e3,
     ("ConnectionPoint", "Q[MVar]"): lambda at, done: at.neighbourhood.at_connection_points(done.q_kvar) / 1e3,
     ("Limit", "price[EUR/kWh]"): lambda at, done: at.price_statistics(done)[0],
-    ("Limit", "limit[MW]"): lambda at, done: done.meters.limit_kw / 1e3,
+    ("Limit", "limit[MW]"): lambda at, done: done.limit_kw / 1e3,
     ("Limit", "messages"): lambda at, done: done.decision.messages,
 }
 """Output attributes, from kW to what the wire carries."""

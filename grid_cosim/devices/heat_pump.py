@@ -193,18 +193,20 @@ class HeatPump:
     ) -> Float[Tensor, "devices"]:
         """Electricity for the missing heat (a credit for what is stored above), and discomfort meanwhile.
 
-        The missing heat is made up at half of the power that the machine has to spare, within a day.
+        The room warms at a constant rate, with the power that the machine has to spare, or a quarter of
+        its power if that is more: such cold does not last. Convex in the temperature.
         """
         kelvin = self.set_point_c - state.temperature_c
         cop = self.cop(inputs.outdoor_c)
-        spare = (self.p_max_kw - self.holding_kw(self.set_point_c, inputs.outdoor_c)).clamp(min=0.05) * cop
-        recovery_h = (kelvin.clamp(min=0.0) * self.capacity_kwh_per_k / (0.5 * spare)).clamp(max=24.0)
+        spare_kw = self.p_max_kw - self.holding_kw(self.set_point_c, inputs.outdoor_c)
+        hours_per_kelvin = self.capacity_kwh_per_k / (torch.maximum(spare_kw, 0.25 * self.p_max_kw) * cop)
         missing = kelvin.clamp(min=0.0)
-        cold = (missing - self.band_below_k).clamp(min=0.0)
-        # the room is out of the band for cold/missing of the recovery, and warms fastest at its beginning
-        cold_kelvin_h = 0.125 * cold**2 / missing.clamp(min=self.band_below_k) * recovery_h
-        discomfort = 0.5 * self._discomfort(-missing) * recovery_h + self.cold_eur_per_k_h * cold_kelvin_h
-        return energy_price_eur_per_kwh * self._missing_kwh(state, inputs) + discomfort
+        warmth = self.warmth_eur_per_kwh_heat * self.heat_loss_kw_per_k
+        discomfort = warmth * missing**2 / 2.0 + self.discomfort_eur_per_k2_h * missing**3 / 3.0
+        cold = self.cold_eur_per_k_h * (missing - self.band_below_k).clamp(min=0.0) ** 2 / 2.0
+        return energy_price_eur_per_kwh * self._missing_kwh(state, inputs) + hours_per_kelvin * (
+            discomfort + cold
+        )
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from jaxtyping import Float, Int
 from pandapower.auxiliary import pandapowerNet
 from scipy import sparse
 
-from grid_cosim.errors import FeederError
-
 STEP_H = 0.25
 """Length of a step of the series; SimBench gives a quarter of an hour, starting 1 January 2016, 00:00."""
 
@@ -56,13 +54,13 @@ class _Part:
     q_series: list[tuple[str, str] | None]
 
 
-def read_background(net: pandapowerNet, household_loads: pd.Index, *, source: str) -> Background:
+def read_background(net: pandapowerNet, household_loads: pd.Index) -> Background:
     """The background of a net: its loads in service except `household_loads`, its sgens and its storages."""
     profiles: Mapping[str, pd.DataFrame] = net["profiles"] if isinstance(net.get("profiles"), dict) else {}
     parts = [
-        _part(net.load.drop(household_loads), "load", 1.0, profiles, source),
-        _part(net.sgen, "sgen", -1.0, profiles, source),  # a generator's output is consumption below zero
-        _part(net.storage, "storage", 1.0, profiles, source),
+        _part(net.load.drop(household_loads), "load", 1.0, profiles),
+        _part(net.sgen, "sgen", -1.0, profiles),  # a generator's output is consumption below zero
+        _part(net.storage, "storage", 1.0, profiles),
     ]
     bus = np.concatenate([part.bus for part in parts])
     unique, row = np.unique(bus, return_inverse=True)
@@ -85,18 +83,8 @@ def read_background(net: pandapowerNet, household_loads: pd.Index, *, source: st
     )
 
 
-def _part(
-    table: pd.DataFrame, kind: str, sign: float, profiles: Mapping[str, pd.DataFrame], source: str
-) -> _Part:
+def _part(table: pd.DataFrame, kind: str, sign: float, profiles: Mapping[str, pd.DataFrame]) -> _Part:
     table = table[table["in_service"].astype(bool)]
-    for value in ("p_mw", "q_mvar"):
-        bad = table.index[~np.isfinite(table[value].to_numpy(dtype=float))]
-        if len(bad):
-            raise FeederError(
-                source,
-                f"{kind} {bad[0]} has no number in {value} ({len(bad)} such elements)",
-                remedy=f"Set net.{kind}.{value}, or take the elements out of service",
-            )
     factor = sign * 1e3 * table["scaling"].to_numpy(dtype=float)
     names = table["profile"].tolist() if "profile" in table.columns else [None] * len(table)
     # SimBench: loads have a P and a Q series; generators and storages one of P, their Q stays as it is

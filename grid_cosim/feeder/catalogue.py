@@ -65,6 +65,8 @@ def simbench_codes() -> list[str]:
 def check_source(source: str | Path) -> None:
     """Raise `FeederError`, with near matches, if no feeder has this name; loads nothing."""
     text = str(source)
+    if not text.strip():
+        raise FeederError(repr(text), "no name", remedy=_FORMS)
     kind, colon, rest = text.partition(":")
     if kind == "schutterwald":
         if colon:

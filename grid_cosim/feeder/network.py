@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from grid_cosim.errors import FeederError
 from grid_cosim.feeder.background import Background, read_background
+from grid_cosim.feeder.checks import check_tables
 from grid_cosim.feeder.geography import read_geography
 from grid_cosim.feeder.homes import find_homes
 from grid_cosim.feeder.limits import Limits, cable_graph, transformer_limits
@@ -65,6 +66,11 @@ class Feeder:
     def n_households(self) -> int:
         """N."""
         return self.home_load.size
+
+    @property
+    def without_power(self) -> Bool[np.ndarray, " homes"]:
+        """Homes that are connected to no external grid."""
+        return np.asarray(self.wiring.node_of_bus[self.home_bus] < 0)
 
     def first_limit_kw(
         self, reactive_kvar: Float[np.ndarray, " limits"] | None = None
@@ -126,6 +132,7 @@ def load_feeder(
             "no transformer in service, so no limit to keep",
             remedy="Add one with pandapower.create_transformer between the external grid and the homes",
         )
+    check_tables(net, source=name)
     notes = mend(net)
     found = find_homes(net, homes, source=name)
     wiring, trafo_branch = read_wiring(net, source=name)
@@ -136,7 +143,7 @@ def load_feeder(
     limits = transformer_limits(geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share)
     notes += [*found.notes, *geography.notes, *_supply(name, limits, home_node, n_trafos=len(net.trafo))]
     net.load.loc[found.replaced, "in_service"] = False
-    background = read_background(net, found.load, source=name)
+    background = read_background(net, found.load)
     drop_profiles(net)
     connection_buses, home_connection = np.unique(home_bus, return_inverse=True)
     scaling = 1e3 * load["scaling"].to_numpy(dtype=float)

@@ -34,9 +34,8 @@ def worst_limit(results: Results) -> str:
         for limits in (run.table("limits") for run in results.runs.values())
         if len(limits)
     ]
-    if not ratios:
-        return str(results.topology.limits["limit"].iloc[0])
-    return str(pd.concat(ratios).idxmax())
+    known = pd.concat(ratios).dropna() if ratios else pd.Series(dtype=float)
+    return str(known.idxmax() if len(known) else results.topology.limits["limit"].iloc[0])
 
 
 def transformer_loading(results: Results, *, limit: str | None = None, x_range: Any = None) -> figure:

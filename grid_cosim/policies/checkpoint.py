@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from grid_cosim.errors import GridCosimError
+from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
 
 FORMAT = "grid_cosim policy 1"
+_DESCRIBED = {"kind", "feature_names", "network", "recipe", "versions"}
 
 
 class PolicyError(GridCosimError):
@@ -51,6 +52,7 @@ def save_policy(policy: Policy, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     tensors = {name: t.detach().contiguous() for name, t in policy.network.state_dict().items()}
     save_file(tensors, partial, metadata={"grid_cosim": json.dumps(described, sort_keys=True)})
+    partial.chmod(0o644)  # safetensors leaves files for their owner only
     partial.replace(path)
 
 
@@ -61,7 +63,12 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
     another kind or for other features.
     """
     if not path.is_file():
-        raise PolicyError(path, "no such file", "Train one with `grid-cosim train`, or correct the path.")
+        siblings = [p.name for p in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
+        raise PolicyError(
+            path,
+            "no such file",
+            f"Train one with `grid-cosim train`, or correct the path.{near_matches(path.name, siblings)}",
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -70,12 +77,19 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         raise PolicyError(
             path, f"not a safetensors file ({error})", "Policies are written by `grid-cosim train`."
         ) from error
-    described = json.loads(metadata.get("grid_cosim", "{}"))
+    described = _described(metadata.get("grid_cosim", "{}"))
     if described.get("format") != FORMAT:
         raise PolicyError(
             path,
             f"format is {described.get('format')!r}, expected {FORMAT!r}",
             "Train a policy with this version by `grid-cosim train`.",
+        )
+    missing = _DESCRIBED - described.keys()
+    if missing:
+        raise PolicyError(
+            path,
+            f"its description lacks {', '.join(sorted(missing))}",
+            "The file is damaged; retrain it.",
         )
     if described["kind"] != kind:
         raise PolicyError(
@@ -110,6 +124,15 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         versions=described["versions"],
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
+
+
+def _described(text: str) -> dict[str, Any]:
+    """What the file says of itself; nothing where that is not ours."""
+    try:
+        described = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return described if isinstance(described, dict) else {}
 
 
 def versions() -> dict[str, str]:

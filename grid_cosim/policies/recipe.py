@@ -112,6 +112,8 @@ def population_problems(device: str, given: Mapping[str, Any]) -> list[str]:
             not isinstance(value, int | float) or isinstance(value, bool)
         ):
             problems.append(f"{name}: got {value!r}, expected a number")
+        elif isinstance(value, float) and not math.isfinite(value):
+            problems.append(f"{name}: got {value!r}, expected a finite number")
         elif isinstance(value, int | float) and value < 0 and not name.endswith("_c"):
             problems.append(f"{name}: got {value!r}, expected no negative number")
         elif isinstance(value, int | float) and value > 1 and ("share" in name or "probability" in name):
@@ -124,7 +126,9 @@ def load_recipe(path: Path) -> Recipe:
     if not path.is_file():
         raise RecipeError(str(path), "no such file. Give a TOML file such as policies/heat_pump.toml.")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(str(path), f"not UTF-8 text ({error}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(str(path), f"not valid TOML: {error}") from error
     known = {f.name: f for f in fields(Recipe)}

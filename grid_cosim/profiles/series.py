@@ -25,6 +25,7 @@ def read_series(
     path: str | Path,
     *,
     columns: Sequence[str] | None = None,
+    preferred: str | None = None,
     allow_negative: bool = False,
     zone: tzinfo = CET,
     covers: tuple[datetime, datetime] | None = None,
@@ -36,8 +37,8 @@ def read_series(
     stay as they are; times with an offset are converted to `zone` first. A zone with daylight saving makes a
     gap and a duplicate every year, which are refused: hence the default, standard time.
 
-    `columns` are those wanted (None: all). `covers` is the span (begin, end) that the file must hold, a row
-    reaching from its own time to the next.
+    `columns` are those wanted (None: all, or `preferred` alone where there is one of that name). `covers` is
+    the span (begin, end) that the file must hold, a row reaching from its own time to the next.
 
     Raises `ProfileError` with file, column, first bad row and remedy for: no such file or column, unreadable
     times, missing, non-numeric, infinite or (unless allowed) negative values, gaps, duplicates, disorder, and
@@ -55,7 +56,11 @@ def read_series(
     times = _times(path, raw.iloc[:, 0], zone)
     index = _regular(path, times)
     values = raw.iloc[:, 1:]
-    wanted = list(values.columns) if columns is None else list(columns)
+    if columns is None:
+        columns = list(values.columns)
+        if preferred is not None and preferred in columns:
+            columns = [preferred]
+    wanted = list(columns)
     missing = [name for name in wanted if name not in values.columns]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -123,7 +128,10 @@ def _load(path: Path) -> pd.DataFrame:
     if not path.is_file():
         siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
         raise ProfileError(
-            str(path), "no such file", remedy=f"Check the path.{near_matches(path.name, siblings)}"
+            str(path),
+            "no such file",
+            remedy="Check the path; it may start at the scenario's folder or at the current one."
+            + near_matches(path.name, siblings),
         )
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:

@@ -84,7 +84,7 @@ def _line_mean(
 
 def _temperature(path: Path) -> pd.Series:
     """The file's temperature, checked to be in °C."""
-    frame = read_series(path, allow_negative=True)
+    frame = read_series(path, preferred=COLUMN, allow_negative=True)
     if COLUMN not in frame.columns and frame.shape[1] > 1:
         raise ProfileError(
             str(path),

@@ -29,7 +29,8 @@ def warnings(results: Results) -> list[str]:
     found = list(results.warnings)
     for controller, run in results.runs.items():
         found += _status_warnings(controller, run) + _power_flow_warnings(controller, run)
-    return found + _hopeless_limits(results)
+    said = {warning.partition(":")[0] for warning in results.warnings}
+    return found + [warning for limit, warning in _hopeless_limits(results).items() if limit not in said]
 
 
 def percent(value: float) -> str:
@@ -97,7 +98,7 @@ def _status_warnings(controller: str, run: Run) -> list[str]:
         return []
     times = run.table("limits")["time"]
     until = f"; its results end on {when(times.max())}" if len(times) else "; it has no results"
-    reason = f": {run.message}" if run.message else ""
+    reason = f": {run.message.rstrip('.')}" if run.message else ""
     return [f"{controller} {'failed' if run.status == 'failed' else 'was interrupted'}{reason}{until}."]
 
 
@@ -117,14 +118,14 @@ def _power_flow_warnings(controller: str, run: Run) -> list[str]:
     return found
 
 
-def _hopeless_limits(results: Results) -> list[str]:
-    """Limits that the inflexible load alone exceeds: nothing that a controller does can help."""
+def _hopeless_limits(results: Results) -> dict[str, str]:
+    """Limits that the inflexible load alone exceeds, each with words: no controller can help."""
     seen: dict[str, str] = {}
     for run in results.runs.values():
         limits = run.table("limits")
-        hopeless = limits[limits["base_kw"] > limits["limit_kw"]]
+        hopeless = limits[limits["base_kw"] > limits["limit_kw"] - limits["offset_kw"]]
         for limit, rows in hopeless.groupby("limit", observed=True):
             steps = f"{len(rows)} step{'s' if len(rows) > 1 else ''}"
             text = f"{limit}: the inflexible load alone exceeds the limit in {steps}, first on "
             seen.setdefault(str(limit), f"{text}{when(rows['time'].min())}. No controller can hold it there.")
-    return list(seen.values())
+    return seen

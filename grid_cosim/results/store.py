@@ -40,7 +40,7 @@ class Basis:
     tariff_eur_per_kwh: float
     """Price of energy, the same at all times."""
     comfort_low_c: float | None = None
-    """Lower bound of the comfort band in °C; `None` where homes have none or their own."""
+    """Lower bound of the comfort band in °C, mean over the homes; `None` where they have none."""
 
 
 @dataclass(frozen=True)
@@ -172,15 +172,20 @@ class Results:
         status = _read_json(folder / STATUS_FILE)
         if status.get("grid_cosim_results") != FORMAT:
             raise ResultsError(folder, "not a results folder of this version of grid_cosim")
-        return cls(
-            scenario=tomllib.loads((folder / "scenario.toml").read_text(encoding="utf-8")),
-            provenance=_read_json(folder / "provenance.json"),
-            basis=Basis(**status["basis"]),
-            topology=Topology.load(folder / "feeder.json"),
-            runs={controller: _load_run(folder / controller) for controller in status["controllers"]},
-            warnings=tuple(status["warnings"]),
-            notes=tuple(status["notes"]),
-        )
+        try:
+            return cls(
+                scenario=tomllib.loads((folder / "scenario.toml").read_text(encoding="utf-8")),
+                provenance=_read_json(folder / "provenance.json"),
+                basis=Basis(**status["basis"]),
+                topology=Topology.load(folder / "feeder.json"),
+                runs={controller: _load_run(folder / controller) for controller in status["controllers"]},
+                warnings=tuple(status["warnings"]),
+                notes=tuple(status["notes"]),
+            )
+        except (OSError, KeyError, TypeError, ValueError) as error:  # files that are missing or changed
+            raise ResultsError(
+                folder, f"damaged ({type(error).__name__}: {error})", remedy="Run the scenario again"
+            ) from error
 
 
 def write_description(
@@ -207,16 +212,27 @@ def write_description(
 def staged_folder(path: Path | str) -> Iterator[Path]:
     """Give a folder to fill that takes the name `path` when all is well, and keeps `<path>.partial` when not.
 
-    Raises `ResultsError` where `path` exists and is not a results folder.
+    Raises `ResultsError` where `path` exists and is not a results folder, or cannot be written.
     """
     final = Path(path)
+    if final.is_symlink():
+        final = final.resolve()
+    if Path.cwd().is_relative_to(final.resolve()):
+        raise ResultsError(
+            path, "is the current folder or lies above it", remedy="Name a new folder with --out"
+        )
     staged = final.with_name(final.name + ".partial")
     for existing in (final, staged):
         _refuse_foreign(existing)
-    if staged.exists():
-        shutil.rmtree(staged)
-    staged.mkdir(parents=True)
-    write_json(staged / STATUS_FILE, {"grid_cosim_results": "begun"})
+    try:
+        if staged.exists():
+            shutil.rmtree(staged)
+        staged.mkdir(parents=True)
+        write_json(staged / STATUS_FILE, {"grid_cosim_results": "begun"})
+    except OSError as error:
+        raise ResultsError(
+            staged, f"cannot be written ({error.strerror})", remedy="Choose another folder with --out"
+        ) from error
     yield staged
     _refuse_foreign(final)
     if final.exists():
@@ -276,14 +292,13 @@ def _load_run(folder: Path) -> Run:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ResultsError(
             path.parent, f"there is no {path.name}", remedy="Is it a results folder?"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise ResultsError(path, f"cannot be read ({error})") from error
-    return dict(stored)
 
 
 def _without_none(value: Any) -> Any:

@@ -148,7 +148,7 @@ def test_nested_limits_all_hold_after_one_sweep_from_the_top() -> None:
     # a chord of the convex curve lies above it, so interpolating errs to the safe side only
     assert (agreed.residual_kw <= 1e-3 * limit).all()
     binding = agreed.price[copies.start[1:] - 1] > 0.0
-    for _ in range(3):
+    for _ in range(8):  # the safe reading of the first sweep is given back level by level
         state, agreed = step.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(17))
     assert (agreed.residual_kw <= 1e-3 * limit).all()
     assert binding.any()
@@ -163,7 +163,8 @@ def test_nested_limits_hold_with_ten_tracked_rounds_on_sparse_graphs() -> None:
     state = step.init()
     for _ in range(6):
         state, agreed = step.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(17))
-        assert (agreed.residual_kw <= 0.005 * limit).all()
+        # inner levels give back what the safe first reading left unused, and the outer one sees it a step later
+        assert (agreed.residual_kw <= 0.01 * limit).all()
 
 
 VILLAGE = {"n": 200, "seed": 1, "n_steps": 120, "limit_kw": 400.0}
@@ -171,7 +172,7 @@ VILLAGE = {"n": 200, "seed": 1, "n_steps": 120, "limit_kw": 400.0}
 
 def test_a_village_keeps_its_limit_with_ten_rounds_and_uses_it() -> None:
     def ten_rounds(n: int) -> CurveStep:
-        return CurveStep(communication(one_limit(n), "random_regular", seed=1), price_grid(5.0), widest=None)
+        return CurveStep(communication(one_limit(n), "random_regular", seed=1), price_grid(5.0, n_prices=64))
 
     trace = live(ten_rounds(200), **VILLAGE)  # type: ignore[arg-type]
     assert trace.short.sum() > 30
@@ -192,9 +193,9 @@ def test_without_memory_ten_rounds_are_too_few() -> None:
 @pytest.mark.parametrize("trouble", ["five rounds", "three of ten links down"])
 def test_few_rounds_or_failing_links_cost_little(trouble: str) -> None:
     graph = communication(one_limit(200), "random_regular", seed=1)
-    step = CurveStep(graph, price_grid(5.0), widest=None, rounds=5)
+    step = CurveStep(graph, price_grid(5.0, n_prices=64), rounds=5)
     if trouble != "five rounds":
-        step = CurveStep(graph, price_grid(5.0), widest=None, outage=LinkOutage(0.3))
+        step = CurveStep(graph, price_grid(5.0, n_prices=64), outage=LinkOutage(0.3))
     trace = live(step, **VILLAGE, rng=np.random.default_rng(0))  # type: ignore[arg-type]
     assert np.abs(trace.miss_percent[trace.short]).mean() < 1.0
     assert trace.miss_percent.max() < 1.2
@@ -221,6 +222,13 @@ def test_a_limit_that_falls_by_a_fifth_is_met_at_once() -> None:
         now = np.array([share * limit])
         state, agreed = step.step(state, demand=homes, limit_kw=now, offset_kw=np.zeros(1))
         assert abs(agreed.residual_kw[0]) < 0.01 * limit
+
+
+def test_the_refined_prices_are_all_read_between_and_the_grid_is_not() -> None:
+    step = CurveStep(communication(one_limit(3), "complete"), price_grid(4.0, n_prices=64, smallest=0.002))
+    gaps = np.array(step.refinement[1:]) / np.array(step.refinement[:-1])
+    assert step.widest is not None
+    assert gaps.max() < step.widest < step.prices[3] / step.prices[2]
 
 
 def test_between_distant_prices_the_safe_one_is_taken_and_the_next_step_is_exact() -> None:

@@ -237,6 +237,19 @@ def _power_missing(net: pandapowerNet) -> None:
 
 def _bus_missing(net: pandapowerNet) -> None:
     net.line.loc[0, "to_bus"] = 99
+    net.load.loc[0, "bus"] = 98
+
+
+def _no_rating(net: pandapowerNet) -> None:
+    net.trafo.loc[0, "sn_mva"] = 0.0
+
+
+def _column_missing(net: pandapowerNet) -> None:
+    net.line = net.line.drop(columns="length_km")
+
+
+def _no_capacitance(net: pandapowerNet) -> None:
+    net.line = net.line.drop(columns="c_nf_per_km")
 
 
 @pytest.mark.parametrize(
@@ -247,8 +260,11 @@ def _bus_missing(net: pandapowerNet) -> None:
         (_no_external_grid, "street: no external grid in service.*create_ext_grid"),
         (_cut_off, "none of its 3 homes is connected to an external grid"),
         (_fed_at_the_homes, "none of its 3 homes is supplied through one of its 1 transformers"),
-        (_power_missing, "load 3 has no number in p_mw"),
-        (_bus_missing, "pandapower cannot build its equations.*diagnostic"),
+        (_power_missing, "net.load, row 3: p_mw is nan, expected a number. Correct the value"),
+        (_bus_missing, r"net.line, row 0: to_bus is 99, which is no bus \(and 1 more such\)"),
+        (_no_rating, "net.trafo, row 0: sn_mva is 0, expected a number above 0"),
+        (_column_missing, "net.line has no column length_km"),
+        (_no_capacitance, "pandapower cannot build its equations.*diagnostic"),
     ],
 )
 def test_a_net_that_cannot_be_simulated_is_refused_with_a_remedy(

@@ -76,7 +76,8 @@ class NewtonStep:
                         turn.links, rounds, self.outage, rng, accelerated=self.accelerated
                     )
                     memory[k], mixed = self.mixing.step(memory[k], values, exchange)
-                    agreed = exchange.mix(price[turn.rows][:, None])[:, 0]
+                    plain = Exchange(turn.links, rounds, exchange.up)
+                    agreed = plain.mix(price[turn.rows][:, None])[:, 0]
                     over, slope = mixed[:, 0], np.maximum(mixed[:, 1], 0.0)
                     price[turn.rows] = self._move(agreed, over, slope)
                     saturated[turn.rows] = (over > 0.0) & (price[turn.rows] >= self.largest_price)
