@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from grid_cosim.coordination import CurveStep, GradientStep, NewtonStep
+from grid_cosim.coordination import CurveStep, NewtonStep
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.cosim.meta import SimulatorName, markdown_table
 from grid_cosim.devices import (
@@ -297,10 +297,6 @@ def constants() -> str:
     """Numbers of the coordination that no scenario sets."""
     refinement = ", ".join(f"{x:g}" for x in _default(CurveStep, "refinement"))
     rows = {
-        "GradientStep.startup_rounds": (
-            _default(GradientStep, "startup_rounds"),
-            "rounds that spread the shares before the first step",
-        ),
         "CurveStep.refinement": (refinement, "times a copy's own last price: where it refines its curve"),
         "CurveStep.widest": (
             _default(CurveStep, "widest"),

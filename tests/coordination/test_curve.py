@@ -163,7 +163,7 @@ def test_nested_limits_hold_with_ten_tracked_rounds_on_sparse_graphs() -> None:
     state = step.init()
     for _ in range(6):
         state, agreed = step.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(17))
-        # inner levels give back what the safe first reading left unused, and the outer one sees it a step later
+        # inner levels give back what the safe first reading left unused; the outer one sees it a step later
         assert (agreed.residual_kw <= 0.01 * limit).all()
 
 

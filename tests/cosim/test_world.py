@@ -141,9 +141,7 @@ def test_the_world_is_a_loop_of_households_and_power_flow(tmp_path: Path, contro
     )
     owed = over_time([np.concatenate([o.owed_kwh.numpy() for o in d.outputs]) for d in done_steps])
     np.testing.assert_array_equal(column("devices", "owed_kwh"), owed)
-    np.testing.assert_array_equal(
-        column("limits", "limit_kw"), over_time([d.limit_kw for d in done_steps])
-    )
+    np.testing.assert_array_equal(column("limits", "limit_kw"), over_time([d.limit_kw for d in done_steps]))
     np.testing.assert_array_equal(column("limits", "p_kw"), over_time([s.limit_p_kw for s in snapshots]))
     np.testing.assert_array_equal(column("grid", "losses_kw"), over_time([s.losses_kw for s in snapshots]))
     np.testing.assert_array_equal(

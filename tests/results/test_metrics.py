@@ -48,6 +48,7 @@ def results() -> Results:
             due_kwh=[0.0, 0.0, 8.0, 0.0],
             unserved_kwh=[0.0, 0.0, 2.0, 0.0],
             owed_kwh=[5.0, 0.0, 1.5, 0.0],
+            temperature_c=[np.nan, 19.0, np.nan, 18.5],
             too_cold_kelvin_hours=[0.0, 0.25, 0.0, 0.5],
             cost_eur=[0.5, 0.25, 0.25, 0.0],
             terminal_cost_eur=[0.0, 0.0, 1.0, 0.0],
@@ -79,7 +80,7 @@ def test_every_kpi_on_a_table_small_enough_to_do_by_hand(results):
 
 def test_what_does_not_apply_is_nan_and_null_in_the_file(results, tmp_path):
     tables = dict(results.runs["consensus"].tables) | {
-        "devices": _table("devices", time=TIMES),
+        "devices": _table("devices", time=TIMES, temperature_c=[np.nan, np.nan]),
         "grid": _table("grid", time=TIMES, ac_check_dv_pu=[np.nan, np.nan]),
     }
     results = dataclasses.replace(results, runs={"consensus": Run(tables, wall_time_s=1.0), "mine": Run({})})
