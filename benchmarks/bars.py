@@ -1,4 +1,4 @@
-"""What the README and the changelog claim, measured: a table of cases, and whether each is within its bar.
+"""What the README and the documentation claim, measured: a table of cases, and whether each is within its bar.
 
     python benchmarks/bars.py            # everything, about ten minutes
     python benchmarks/bars.py seeds      # one group: main, seeds, areas, simbench, steps
@@ -67,6 +67,7 @@ CASES: dict[str, list[tuple[str, str, list[str]]]] = {
         step("curve, along the cables, K = 10", graph="cables"),
         step("curve, along the cables, K = 100", graph="cables", rounds=100),
         step("curve, small world, K = 10", graph="small_world"),
+        step("newton, K = 10, D = 4", dual_step="newton"),
         step("newton, K = 10, D = 2", dual_step="newton", dual_iterations=2),
         step("newton, K = 20, D = 4", dual_step="newton", rounds=20, dual_iterations=4),
         *(

@@ -153,8 +153,8 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
         "cold_kelvin_hours_per_home": Kpi(
             "Too cold, per home",
             "K·h",
-            "Time that a home with a heat pump spent below its comfort band, weighted by how many "
-            "kelvin; mean over those homes. Good: at most 0.1 K·h more than without control.",
+            "Time that a heated home spent below its comfort band, weighted by how many kelvin; mean over "
+            "the homes with a heating device. Good: at most 0.1 K·h more than without control.",
             _cold_kelvin_hours_per_home,
             good_up_to=0.1,
             above_uncontrolled=True,

@@ -150,7 +150,7 @@ class Coordination(_Section):
     accelerated: bool = True
     """Chebyshev's weights over the rounds instead of plain ones; not for `gradient` or with outages."""
     startup_rounds: Annotated[int, Field(ge=0)] = 0
-    """Rounds of the very first exchange of `tracked` mixing and of `gradient`, where more than `rounds`."""
+    """Rounds of the first exchange of `tracked` mixing, where more than `rounds`; before that of `gradient`."""
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] | None = None

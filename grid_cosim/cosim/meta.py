@@ -76,7 +76,7 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                     Attribute(_P, "in", "what the element carried in the last AC solution"),
                     Attribute("loading[%]", "in", "its loading in the last AC solution"),
                     Attribute("price[EUR/kWh]", "out", "congestion price, mean over the members' copies"),
-                    Attribute("limit[MW]", "out", "the limit as the controller knew it in this step"),
+                    Attribute("limit[MW]", "out", "what the element can carry, as its meter estimated it"),
                     Attribute("messages", "out", "messages sent about the limit in this step"),
                 ),
             ),

@@ -81,9 +81,9 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             p_kw=Column(_FLOAT, "kW", "what the element carries in the AC solution, consumption positive"),
             loading_percent=Column(_FLOAT, "%", "AC loading of the element, of its rating"),
             limit_percent=Column(_FLOAT, "%", "AC loading that counts as the limit"),
-            limit_kw=Column(_FLOAT, "kW", "the limit as the controller knew it in this step"),
+            limit_kw=Column(_FLOAT, "kW", "what the element can carry, as its meter estimated it"),
             offset_kw=Column(
-                _FLOAT, "kW", "what the element carries beyond its members, as the controller knew it"
+                _FLOAT, "kW", "what it carried beyond its members when it was measured; no node knows it"
             ),
             base_kw=Column(_FLOAT, "kW", "inflexible power of its members"),
             price_mean_eur_per_kwh=Column(
