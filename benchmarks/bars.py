@@ -1,4 +1,4 @@
-"""What the README and the documentation claim, measured: a table of cases, and whether each is within its bar.
+"""What the README and the documentation claim, measured: cases, and whether each is within its bar.
 
     python benchmarks/bars.py            # everything, about ten minutes
     python benchmarks/bars.py seeds      # one group: main, seeds, areas, simbench, steps

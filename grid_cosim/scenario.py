@@ -150,7 +150,7 @@ class Coordination(_Section):
     accelerated: bool = True
     """Chebyshev's weights over the rounds instead of plain ones; not for `gradient` or with outages."""
     startup_rounds: Annotated[int, Field(ge=0)] = 0
-    """Rounds of the first exchange of `tracked` mixing, where more than `rounds`; before that of `gradient`."""
+    """Rounds of the first exchange of `tracked` mixing, if more than `rounds`; for `gradient` before it."""
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] | None = None
