@@ -34,7 +34,7 @@ from grid_cosim.devices import (
     VehiclePopulation,
 )
 from grid_cosim.feeder import list_feeders
-from grid_cosim.feeder.limits import KVA_TO_FIRST_KW_UNKNOWN_Q
+from grid_cosim.feeder.limits import KVA_TO_FIRST_KW
 from grid_cosim.metrics import KPIS
 from grid_cosim.policies.recipe import Recipe, load_recipe
 from grid_cosim.results import TABLES
@@ -311,7 +311,7 @@ def constants() -> str:
             "κ: how much more loading a kW gives at the limit",
         ),
         "Meters.loss_share": (_default(Meters, "loss_share"), "losses at the limit, as a share of the power"),
-        "KVA_TO_FIRST_KW_UNKNOWN_Q": (KVA_TO_FIRST_KW_UNKNOWN_Q, "kW per kVA before the first AC solution"),
+        "KVA_TO_FIRST_KW": (KVA_TO_FIRST_KW, "kW per kVA before the first AC solution"),
     }
     body = [(f"`{name}`", str(value), meaning) for name, (value, meaning) in rows.items()]
     return _table(("name", "value", "meaning"), *body)

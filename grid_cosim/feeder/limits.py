@@ -12,10 +12,9 @@ from scipy import sparse
 
 from grid_cosim.feeder.wiring import Wiring, nesting_levels
 
-KVA_TO_FIRST_KW = 0.95
-"""First guess of the kW that a kVA carries where Q is known: loading is current-based, voltage is below 1."""
-KVA_TO_FIRST_KW_UNKNOWN_Q = 0.90
-"""The same where only kW is known. Both were measured; the AC solution corrects them step by step."""
+KVA_TO_FIRST_KW = 0.90
+"""First guess of the kW that a kVA carries: reactive power, and loading is current-based at voltages below 1.
+The AC solutions correct it from the first step on."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,9 @@ class Limits:
         """M."""
         return len(self.names)
 
-    def first_limit_kw(
-        self, reactive_kvar: Float[np.ndarray, " limits"] | None = None
-    ) -> Float[np.ndarray, " limits"]:
-        """What each limit can carry in kW, before the first AC solution; give Q (kvar) where it is known."""
-        usable_kva = self.rated_kva * self.limit_percent / 100
-        if reactive_kvar is None:
-            return np.asarray(KVA_TO_FIRST_KW_UNKNOWN_Q * usable_kva)
-        return np.asarray(KVA_TO_FIRST_KW * np.sqrt(np.maximum(usable_kva**2 - reactive_kvar**2, 0)))
+    def first_limit_kw(self) -> Float[np.ndarray, " limits"]:
+        """What each limit can carry in kW, before the first AC solution."""
+        return np.asarray(KVA_TO_FIRST_KW * self.rated_kva * self.limit_percent / 100)
 
 
 def transformer_limits(

@@ -38,9 +38,6 @@ class Feeder:
     home_names: tuple[str, ...]
     home_bus: Int[np.ndarray, " homes"]
     """pandapower bus index."""
-    home_p_kw: Float[np.ndarray, " homes"]
-    """What the net plans: the weight of the home's series in SimBench, a simultaneous value elsewhere."""
-    home_q_kvar: Float[np.ndarray, " homes"]
     has_heat_pump: Bool[np.ndarray, " homes"] | None
     """From the net's own heat pump loads; None where the net knows none."""
     profile: tuple[str | None, ...]
@@ -72,11 +69,9 @@ class Feeder:
         """Homes that are connected to no external grid."""
         return np.asarray(self.wiring.node_of_bus[self.home_bus] < 0)
 
-    def first_limit_kw(
-        self, reactive_kvar: Float[np.ndarray, " limits"] | None = None
-    ) -> Float[np.ndarray, " limits"]:
-        """What each limit can carry in kW, before the first AC solution; give Q (kvar) where it is known."""
-        return self.limits.first_limit_kw(reactive_kvar)
+    def first_limit_kw(self) -> Float[np.ndarray, " limits"]:
+        """What each limit can carry in kW, before the first AC solution."""
+        return self.limits.first_limit_kw()
 
     @cached_property
     def _background_coupling(self) -> csr_array:
@@ -122,22 +117,12 @@ def load_feeder(
     """
     opened = open_net(source)
     net, name = opened.net, opened.source
-    if not limit_share > 0:
-        raise FeederError(
-            name, f"limit_share is {limit_share}", remedy="Give a number above 0, 1 for the rating"
-        )
-    if not net.trafo["in_service"].any():
-        raise FeederError(
-            name,
-            "no transformer in service, so no limit to keep",
-            remedy="Add one with pandapower.create_transformer between the external grid and the homes",
-        )
+    _require_transformers(net, limit_share, source=name)
     check_tables(net, source=name)
     notes = mend(net)
     found = find_homes(net, homes, source=name)
     wiring, trafo_branch = read_wiring(net, source=name)
-    load = net.load.loc[found.load]
-    home_bus = load["bus"].to_numpy(dtype=np.int64)
+    home_bus = net.load.loc[found.load, "bus"].to_numpy(dtype=np.int64)
     home_node = wiring.node_of_bus[home_bus]
     geography = read_geography(net)
     limits = transformer_limits(geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share)
@@ -146,7 +131,6 @@ def load_feeder(
     background = read_background(net, found.load)
     drop_profiles(net)
     connection_buses, home_connection = np.unique(home_bus, return_inverse=True)
-    scaling = 1e3 * load["scaling"].to_numpy(dtype=float)
     return Feeder(
         source=name,
         title=opened.title,
@@ -154,8 +138,6 @@ def load_feeder(
         home_load=found.load.to_numpy(dtype=np.int64),
         home_names=found.names,
         home_bus=home_bus,
-        home_p_kw=scaling * load["p_mw"].to_numpy(dtype=float),
-        home_q_kvar=scaling * load["q_mvar"].to_numpy(dtype=float),
         has_heat_pump=found.has_heat_pump,
         profile=found.profile,
         connection_buses=connection_buses,
@@ -169,6 +151,20 @@ def load_feeder(
         trafos=geography.trafos,
         wiring=wiring,
     )
+
+
+def _require_transformers(net: pandapowerNet, limit_share: float, *, source: str) -> None:
+    """Raise `FeederError` where there is no limit to keep, or no sense in its share."""
+    if not limit_share > 0:
+        raise FeederError(
+            source, f"limit_share is {limit_share}", remedy="Give a number above 0, 1 for the rating"
+        )
+    if not net.trafo["in_service"].any():
+        raise FeederError(
+            source,
+            "no transformer in service, so no limit to keep",
+            remedy="Add one with pandapower.create_transformer between the external grid and the homes",
+        )
 
 
 def _supply(source: str, limits: Limits, home_node: Int[np.ndarray, " homes"], *, n_trafos: int) -> list[str]:

@@ -40,8 +40,6 @@ def test_the_rating_counts_parallel_units_and_the_derating_factor() -> None:
     assert feeder.limits.rated_kva == pytest.approx([180.0])
     assert feeder.limits.limit_percent.tolist() == [50.0]
     assert feeder.first_limit_kw() == pytest.approx([0.90 * 90])
-    assert feeder.first_limit_kw(np.array([54.0])) == pytest.approx([0.95 * 72])
-    assert feeder.first_limit_kw(np.array([91.0])).tolist() == [0.0]
 
 
 def test_nested_limits_contain_each_other() -> None:
