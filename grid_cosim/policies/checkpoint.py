@@ -69,15 +69,44 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
             "no such file",
             f"Train one with `grid-cosim train`, or correct the path.{near_matches(path.name, siblings)}",
         )
+    metadata, tensors = read_tensors(path, remedy="Policies are written by `grid-cosim train`.")
+    described = _described(metadata.get("grid_cosim", "{}"))
+    _require_fit(path, described, kind=kind, feature_names=feature_names)
+    shape = {**described["network"], "hidden": tuple(described["network"]["hidden"])}
+    network = PriceMonotoneNetwork(NetworkConfig(**shape))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise PolicyError(
+            path, f"weights do not fit ({error})", "The file is damaged; retrain it."
+        ) from error
+    if not all(weights.isfinite().all() for weights in tensors.values()):
+        raise PolicyError(
+            path, "some weights are not finite numbers", "Its training went astray; retrain it."
+        )
+    network.requires_grad_(False)
+    return Policy(
+        kind=kind,
+        feature_names=feature_names,
+        network=network,
+        recipe=described["recipe"],
+        versions=described["versions"],
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and tensors of a safetensors file; `PolicyError` with the remedy where it is none."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            names = file.keys()
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise PolicyError(
-            path, f"not a safetensors file ({error})", "Policies are written by `grid-cosim train`."
-        ) from error
-    described = _described(metadata.get("grid_cosim", "{}"))
+        raise PolicyError(path, f"not a safetensors file ({error})", remedy) from error
+
+
+def _require_fit(path: Path, described: dict[str, Any], *, kind: str, feature_names: tuple[str, ...]) -> None:
+    """Raise `PolicyError` where the description is not that of a policy for this kind of device."""
     if described.get("format") != FORMAT:
         raise PolicyError(
             path,
@@ -103,27 +132,6 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
             f"sees the features {described['feature_names']}, but the device shows {list(feature_names)}",
             "The device has changed since; retrain the policy.",
         )
-    shape = {**described["network"], "hidden": tuple(described["network"]["hidden"])}
-    network = PriceMonotoneNetwork(NetworkConfig(**shape))
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise PolicyError(
-            path, f"weights do not fit ({error})", "The file is damaged; retrain it."
-        ) from error
-    if not all(weights.isfinite().all() for weights in tensors.values()):
-        raise PolicyError(
-            path, "some weights are not finite numbers", "Its training went astray; retrain it."
-        )
-    network.requires_grad_(False)
-    return Policy(
-        kind=kind,
-        feature_names=feature_names,
-        network=network,
-        recipe=described["recipe"],
-        versions=described["versions"],
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
 
 
 def _described(text: str) -> dict[str, Any]:

@@ -18,14 +18,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from grid_cosim.devices import Device, Drive
 from grid_cosim.devices.device import to_dtype
 from grid_cosim.errors import GridCosimError
-from grid_cosim.policies.checkpoint import Policy, PolicyError, versions
+from grid_cosim.policies.checkpoint import Policy, PolicyError, read_tensors, versions
 from grid_cosim.policies.network import PriceMonotoneNetwork
 from grid_cosim.policies.prices import sample_prices
 from grid_cosim.policies.recipe import Recipe
@@ -211,14 +210,7 @@ def _load_state(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> int:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise PolicyError(
-            path, f"no state of a training ({error})", "Delete the file to start anew."
-        ) from error
+    metadata, tensors = read_tensors(path, remedy="Delete the file to start the training anew.")
     if metadata.get("recipe") != json.dumps(recipe.as_dict(), sort_keys=True):
         raise PolicyError(
             path,

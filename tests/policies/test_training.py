@@ -126,7 +126,7 @@ def test_the_state_of_another_training_is_refused(tmp_path: Path, monkeypatch: p
 def test_a_state_file_of_something_else_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "toy.state"
     state.write_text("no state")
-    with pytest.raises(PolicyError, match=r"toy\.state: no state of a training \(.*\)\. Delete the file"):
+    with pytest.raises(PolicyError, match=r"toy\.state: not a safetensors file \(.*\)\. Delete the file"):
         train(SHORT, state_path=state)
     save_file({"x": torch.zeros(1)}, state)
     with pytest.raises(PolicyError, match=r"toy\.state: an interrupted training of another recipe"):
