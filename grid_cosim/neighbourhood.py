@@ -125,41 +125,33 @@ class Neighbourhood:
         where nothing is known, as before the first.
         """
         with _threads(1 if self.fleet.n_households < _MANY_HOUSEHOLDS else torch.get_num_threads()):
-            return self._step(state, step, measured_kw=measured_kw, loading_percent=loading_percent)
-
-    def _step(
-        self,
-        state: NeighbourhoodState,
-        step: int,
-        *,
-        measured_kw: Float[np.ndarray, "limits"],
-        loading_percent: Float[np.ndarray, "limits"],
-    ) -> tuple[NeighbourhoodState, NeighbourhoodStep]:
-        fleet = self.fleet
-        meters = self.meters.update(state.meters, measured_kw=measured_kw, loading_percent=loading_percent)
-        # without a solution nobody was measured: meters and households both keep to the time before
-        measured = self._measured(np.isfinite(measured_kw) & np.isfinite(loading_percent))
-        last_kw = np.where(measured, state.drawn_kw, state.last_kw)
-        arrived = fleet.receive(state.fleet, step)
-        demand = FleetDemand(fleet, self.policies, arrived, step, last_kw)
-        memory, decision = self.controller.step(state.controller, demand=demand, meters=meters, step=step)
-        devices, outputs = fleet.step(arrived, decision.powers_kw, step)
-        base_kw, flex_kw = fleet.base_kw[step], fleet.flex_kw(decision.powers_kw)
-        ends = step == fleet.n_steps - 1
-        done = NeighbourhoodStep(
-            base_kw=base_kw,
-            flex_kw=flex_kw,
-            q_kvar=fleet.base_kvar[step] + fleet.flex_kvar(decision.powers_kw),
-            decision=decision,
-            outputs=outputs,
-            terminal_cost_eur=fleet.terminal_cost_eur(devices, step, self.energy_price_eur_per_kwh)
-            if ends
-            else tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups),
-            meters=meters,
-            offset_kw=meters.measured_kw - self.copies.coupling @ last_kw,
-            members_base_kw=self.copies.coupling @ base_kw,
-        )
-        return NeighbourhoodState(devices, memory, meters, done.p_kw, last_kw), done
+            fleet = self.fleet
+            meters = self.meters.update(
+                state.meters, measured_kw=measured_kw, loading_percent=loading_percent
+            )
+            # without a solution nobody was measured: meters and households both keep to the time before
+            measured = self._measured(np.isfinite(measured_kw) & np.isfinite(loading_percent))
+            last_kw = np.where(measured, state.drawn_kw, state.last_kw)
+            arrived = fleet.receive(state.fleet, step)
+            demand = FleetDemand(fleet, self.policies, arrived, step, last_kw)
+            memory, decision = self.controller.step(state.controller, demand=demand, meters=meters, step=step)
+            devices, outputs = fleet.step(arrived, decision.powers_kw, step)
+            base_kw, flex_kw = fleet.base_kw[step], fleet.flex_kw(decision.powers_kw)
+            ends = step == fleet.n_steps - 1
+            done = NeighbourhoodStep(
+                base_kw=base_kw,
+                flex_kw=flex_kw,
+                q_kvar=fleet.base_kvar[step] + fleet.flex_kvar(decision.powers_kw),
+                decision=decision,
+                outputs=outputs,
+                terminal_cost_eur=fleet.terminal_cost_eur(devices, step, self.energy_price_eur_per_kwh)
+                if ends
+                else tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups),
+                meters=meters,
+                offset_kw=meters.measured_kw - self.copies.coupling @ last_kw,
+                members_base_kw=self.copies.coupling @ base_kw,
+            )
+            return NeighbourhoodState(devices, memory, meters, done.p_kw, last_kw), done
 
     def _measured(self, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:
         """Households behind a measured limit; a power flow has a solution for all limits or for none."""
