@@ -156,6 +156,19 @@ def test_decisions_stay_within_what_devices_can_do(name: str, evening: Scene) ->
     assert (decision.messages.sum() > 0) == name.startswith("consensus")
 
 
+@pytest.mark.parametrize("name", ["consensus", "consensus by curves"])
+def test_what_is_negotiated_is_the_change_since_the_measurement(name: str, evening: Scene) -> None:
+    """The same room, whether counted from nothing or from what the homes drew when they were measured."""
+    controller, room = controllers()[name], halfway_kw(evening)
+    last_kw = np.linspace(-0.5, 3.0, N)
+    demand = FleetDemand(evening.fleet, untrained(evening.fleet), evening.state, STEP, last_kw)
+    _, from_nothing = controller.step(controller.init(), demand=evening.demand, meters=meter(room), step=STEP)
+    headroom = meter(room - last_kw.sum())
+    _, from_last = controller.step(controller.init(), demand=demand, meters=headroom, step=STEP)
+    assert from_nothing.local_price.min() > 0.0
+    np.testing.assert_allclose(from_last.local_price, from_nothing.local_price, rtol=1e-6)
+
+
 @every_controller
 def test_the_order_of_households_is_irrelevant(name: str, evening: Scene) -> None:
     order = np.random.default_rng(3).permutation(N)
