@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grid_cosim.devices import Device, Drive, Outputs, Population
+from grid_cosim.tariff import TariffView, outlook_steps, tariff_view
 
 
 class FleetState(NamedTuple):
@@ -63,7 +65,22 @@ class Fleet:
     dt_h: float
     base_kw: Float[np.ndarray, "steps households"]
     base_kvar: Float[np.ndarray, "steps households"]
+    tariff_eur_per_kwh: Float[np.ndarray, "steps_and_day"]
+    """What energy costs in every step and in the day after the last."""
     groups: tuple[DeviceGroup, ...]
+
+    def __post_init__(self) -> None:
+        assert self.tariff_eur_per_kwh.size == self.n_steps + outlook_steps(self.dt_h)
+
+    @cached_property
+    def tariff_view(self) -> TariffView:
+        """What the homes see of the tariff in every step; one column, the same for all."""
+        return tariff_view(self.tariff_eur_per_kwh[:, None], n_steps=self.n_steps, dt_h=self.dt_h)
+
+    @property
+    def final_energy_price_eur_per_kwh(self) -> float:
+        """Mean tariff of the day after the horizon: what energy is worth that is owed at the end."""
+        return float(self.tariff_eur_per_kwh[self.n_steps :].mean())
 
     @property
     def n_steps(self) -> int:
@@ -104,15 +121,12 @@ class Fleet:
             for g, s in zip(self.groups, state.devices, strict=True)
         )
 
-    def terminal_cost_eur(
-        self, state: FleetState, step: int, energy_price_eur_per_kwh: float
-    ) -> tuple[Tensor, ...]:
-        """Value of the state that leaves the horizon after `step`, per group and device."""
+    def terminal_cost_eur(self, state: FleetState, step: int) -> tuple[Tensor, ...]:
+        """Cost of the state that leaves the horizon after `step`, per group and device."""
+        price = self.final_energy_price_eur_per_kwh
         return tuple(
             g.device.terminal_cost_eur(
-                s,
-                g.drive.at(step),
-                torch.full((g.device.n_devices,), energy_price_eur_per_kwh, dtype=torch.float64),
+                s, g.drive.at(step), torch.full((g.device.n_devices,), price, dtype=torch.float64)
             )
             for g, s in zip(self.groups, state.devices, strict=True)
         )
@@ -146,6 +160,7 @@ def draw_fleet(
     *,
     base_kw: Float[np.ndarray, "steps households"],
     base_kvar: Float[np.ndarray, "steps households"],
+    tariff_eur_per_kwh: Float[np.ndarray, "steps_and_day"],
     ownership: Mapping[str, Ownership],
     outdoor_c: Float[np.ndarray, "steps_and_outlook"],
     dt_h: float,
@@ -160,11 +175,10 @@ def draw_fleet(
     weather = torch.as_tensor(outdoor_c, dtype=torch.float64)[:, None]
     groups = []
     for kind, owned in ownership.items():
-        household = np.flatnonzero(_owners(owned.owners, n_households, seed, kind))
-        if household.size == 0:
+        drawn = draw_devices(kind, owned, n_households, dt_h=dt_h, seed=seed)
+        if drawn is None:
             continue
-        generator = torch_generator(seed, f"devices of {kind}")
-        device = owned.population.sample(household.size, dt_h=dt_h, generator=generator)
+        household, device = drawn
         drive = owned.population.drive(
             device,
             n_steps=n_steps,
@@ -173,7 +187,18 @@ def draw_fleet(
             generator=torch_generator(seed, f"what happens to {kind}"),
         )
         groups.append(DeviceGroup(kind, device, household, drive, owned.power_factor))
-    return Fleet(dt_h, base_kw, base_kvar, tuple(groups))
+    return Fleet(dt_h, base_kw, base_kvar, tariff_eur_per_kwh, tuple(groups))
+
+
+def draw_devices(
+    kind: str, owned: Ownership, n_households: int, *, dt_h: float, seed: int
+) -> tuple[Int[np.ndarray, "devices"], Device] | None:
+    """The households that own a device of the kind, and their devices; None where nobody does."""
+    household = np.flatnonzero(_owners(owned.owners, n_households, seed, kind))
+    if household.size == 0:
+        return None
+    generator = torch_generator(seed, f"devices of {kind}")
+    return household, owned.population.sample(household.size, dt_h=dt_h, generator=generator)
 
 
 def _owners(

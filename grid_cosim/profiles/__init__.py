@@ -1,4 +1,4 @@
-"""Time series from outside: outdoor temperature, inflexible household load, a user's own files.
+"""Time series from outside: outdoor temperature, energy price, inflexible household load, own files.
 
 The simulation clock is local standard time: naive, with equal steps, no daylight saving.
 """
@@ -13,6 +13,7 @@ from grid_cosim.profiles.households import (
     household_shapes,
 )
 from grid_cosim.profiles.licences import LICENCES
+from grid_cosim.profiles.prices import energy_price
 from grid_cosim.profiles.series import CET, interval_mean, read_series
 from grid_cosim.profiles.weather import outdoor_temperature, shipped_weather
 
@@ -22,6 +23,7 @@ __all__ = [
     "LICENCES",
     "HouseholdShapes",
     "base_load_from_file",
+    "energy_price",
     "household_base_load",
     "household_shapes",
     "interval_mean",

@@ -77,6 +77,18 @@ def read_series(
     return frame
 
 
+def single_column(path: Path, column: str, *, what: str, allow_negative: bool = False) -> pd.Series:
+    """The column of that name, or the only one that the file has; `what` it is, in words, for the error."""
+    frame = read_series(path, preferred=column, allow_negative=allow_negative)
+    if column not in frame.columns and frame.shape[1] > 1:
+        raise ProfileError(
+            str(path),
+            f"has the columns {', '.join(map(repr, frame.columns[:8]))}",
+            remedy=f"Name the one with the {what} {column!r}",
+        )
+    return frame[column if column in frame.columns else frame.columns[0]]
+
+
 def require_cover(source: str, index: pd.DatetimeIndex, begin: datetime, end: datetime) -> None:
     """Refuse a series that does not hold all of [begin, end); a row reaches to the time of the next."""
     last = index[-1] + index.freq

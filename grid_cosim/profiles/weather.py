@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from grid_cosim.errors import ProfileError, near_matches
-from grid_cosim.profiles.series import hours_between, hours_per_row, read_series, require_cover
+from grid_cosim.profiles.series import hours_between, hours_per_row, require_cover, single_column
 from grid_cosim.shipped import shipped
 
 COLUMN = "temperature_c"
@@ -84,22 +84,14 @@ def _line_mean(
 
 def _temperature(path: Path) -> pd.Series:
     """The file's temperature, checked to be in °C."""
-    frame = read_series(path, preferred=COLUMN, allow_negative=True)
-    if COLUMN not in frame.columns and frame.shape[1] > 1:
-        raise ProfileError(
-            str(path),
-            f"has the columns {', '.join(map(repr, frame.columns[:8]))}",
-            remedy=f"Name the one with the temperature {COLUMN!r}",
-        )
-    column = COLUMN if COLUMN in frame.columns else frame.columns[0]
-    series = frame[column]
+    series = single_column(path, COLUMN, what="temperature", allow_negative=True)
     wrong = np.flatnonzero((series < COLDEST_C) | (series > WARMEST_C))
     if wrong.size:
         raise ProfileError(
             str(path),
             f"{series.iloc[wrong[0]]:g} is no outdoor temperature in °C",
             remedy=f"Give °C, between {COLDEST_C:g} and {WARMEST_C:g}; kelvin and fahrenheit need converting",
-            column=str(column),
+            column=str(series.name),
             where=str(series.index[wrong[0]]),
         )
     return series

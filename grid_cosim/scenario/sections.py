@@ -1,26 +1,21 @@
-"""Scenario files: TOML, validated as a whole, every problem reported at once with its path.
-
-All defaults stand here and nowhere else. Paths in a scenario are relative to its own folder.
-"""
+"""The sections of a scenario file, as models; all defaults stand here and nowhere else."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from grid_cosim.coordination import GraphKind
-from grid_cosim.errors import ScenarioError, near_matches
-from grid_cosim.policies.recipe import RecipeError, population_class, population_problems
-from grid_cosim.shipped import shipped
 
-ControllerName = Literal["uncontrolled", "independent", "consensus"]
-CONTROLLERS: tuple[ControllerName, ...] = ("uncontrolled", "independent", "consensus")
+ControllerName = Literal[
+    "uncontrolled", "independent", "consensus", "centralised", "dimming", "time_of_use", "optimum"
+]
+CONTROLLERS: tuple[ControllerName, ...] = get_args(ControllerName)
+"""All that there are."""
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -80,6 +75,10 @@ class Time(_Section):
         """Quarter of an hour of the year at the start: the index of yearly series."""
         return int((self.start - datetime(self.start.year, 1, 1)) / timedelta(minutes=15))
 
+    def quarters(self) -> list[int]:
+        """Quarter of an hour of the year at the begin of every control step."""
+        return [int((at - datetime(at.year, 1, 1)) / timedelta(minutes=15)) for at in self.times()]
+
     def times(self) -> list[datetime]:
         """Begin of every control step."""
         return [self.start + timedelta(minutes=self.step_minutes * k) for k in range(self.n_steps)]
@@ -125,11 +124,59 @@ class DeviceSection(_Section):
     """Inductive, at the meter (VDE-AR-N 4100 asks for at least 0.95)."""
 
 
+class _Window(_Section):
+    """A part of every day, in local standard time."""
+
+    from_hour: Annotated[float, Field(ge=0, lt=24)]
+    """Hour of the day at which it begins."""
+    to_hour: Annotated[float, Field(gt=0, le=24)]
+    """Hour of the day at which it ends; below `from_hour`: on the next day."""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.from_hour == self.to_hour:
+            raise ValueError(f"got from_hour and to_hour {self.to_hour:g}, expected a window that lasts")
+        return self
+
+    def overlaps(self, other: _Window) -> bool:
+        """Whether there is a time of the day that lies in both."""
+        later = (other.from_hour - self.from_hour) % 24.0
+        return later < self._length_h or -later % 24.0 < other._length_h
+
+    @property
+    def _length_h(self) -> float:
+        return (self.to_hour - self.from_hour) % 24.0 or 24.0
+
+
+class Period(_Window):
+    """Hours of every day with a price of their own, in local standard time."""
+
+    price_eur_per_kwh: float
+    """What energy costs then."""
+
+
 class Tariff(_Section):
-    """What energy costs."""
+    """What energy costs. Every home knows it for the next 24 hours."""
 
     energy_price_eur_per_kwh: Annotated[float, Field(ge=0)] = 0.30
-    """The same at all times."""
+    """At all times for which nothing else is said."""
+    periods: tuple[Period, ...] = ()
+    """Time of use: hours of every day with another price; they must not overlap."""
+    source: str | None = None
+    """Or prices that change with the date: a CSV or Parquet file with a column `price_eur_per_kwh`."""
+
+    @model_validator(mode="after")
+    def _one_price_at_a_time(self) -> Self:
+        if self.periods and self.source is not None:
+            raise ValueError("got `periods` and `source`, expected one of them at most")
+        for k, period in enumerate(self.periods):
+            for other in self.periods[:k]:
+                if period.overlaps(other):
+                    raise ValueError(
+                        f"periods: {other.from_hour:g} to {other.to_hour:g} h and {period.from_hour:g} to "
+                        f"{period.to_hour:g} h overlap, expected one price at a time"
+                    )
+        return self
 
 
 class Coordination(_Section):
@@ -154,7 +201,7 @@ class Coordination(_Section):
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] | None = None
-    """Dual iterations, or sweeps of nested limits for `curve`, per control step (D); 1, for `newton` 4."""
+    """Dual iterations per control step (D), 1, for `newton` 4; sweeps for `curve` and `centralised`."""
     n_prices: Annotated[int, Field(ge=4)] = 64
     """Prices at which `curve` asks, zero included (G)."""
     smallest_price_eur_per_kwh: Positive = 0.002
@@ -177,6 +224,24 @@ class Coordination(_Section):
         return self
 
 
+class Dimming(_Section):
+    """What the controller `dimming` does, after § 14a EnWG."""
+
+    power_kw: Annotated[float, Field(ge=0)] = 4.2
+    """What every device may draw behind an overloaded limit (4.2 kW: BNetzA, decision BK6-22-300)."""
+
+
+class TimeOfUse(_Window):
+    """The surcharge to which the policies answer under the controller `time_of_use`."""
+
+    surcharge_eur_per_kwh: Annotated[float, Field(ge=0)] = 0.10
+    """On top of the tariff, every day; like a congestion price it is a transfer and no part of any cost."""
+    from_hour: Annotated[float, Field(ge=0, lt=24)] = 17.0
+    """Hour of the day at which it begins."""
+    to_hour: Annotated[float, Field(gt=0, le=24)] = 21.0
+    """Hour of the day at which it ends; below `from_hour`: on the next day."""
+
+
 class PowerFlowSection(_Section):
     """The AC power flow."""
 
@@ -193,7 +258,11 @@ class Scenario(_Section):
     """Heads the report."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Of everything random."""
-    controllers: Annotated[tuple[ControllerName, ...], Field(min_length=1)] = CONTROLLERS
+    controllers: Annotated[tuple[ControllerName, ...], Field(min_length=1)] = (
+        "uncontrolled",
+        "independent",
+        "consensus",
+    )
     """Which controllers run, one after the other, on identical homes, weather and arrivals."""
     time: Time = Time()
     """When, how long, and in which steps."""
@@ -209,6 +278,10 @@ class Scenario(_Section):
     """What energy costs."""
     coordination: Coordination = Coordination()
     """How `consensus` agrees."""
+    dimming: Dimming = Dimming()
+    """How far `dimming` cuts."""
+    time_of_use: TimeOfUse = TimeOfUse()
+    """When `time_of_use` asks for more, and how much."""
     power_flow: PowerFlowSection = PowerFlowSection()
     """How the grid is solved."""
 
@@ -222,144 +295,6 @@ class Scenario(_Section):
     def as_toml(self) -> str:
         """The scenario with all its defaults spelled out; loading it gives the same scenario."""
         return tomlkit.dumps(_without_none(self.model_dump(mode="python")))
-
-
-def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
-    """Read a scenario file; `overrides` are `path.to.field=value`, as after `--set`.
-
-    Raises `ScenarioError` with all problems of the file, each as `path.to.field: got X, expected Y`.
-    """
-    path = Path(path)
-    if not path.suffix and not path.exists():
-        path = path.with_suffix(".toml")
-    if not path.is_file() and (shipped("scenarios") / path.name).is_file() and len(path.parts) <= 2:
-        path = shipped("scenarios") / path.name
-    if path.is_dir():
-        raise ScenarioError(str(path), ["this is a folder; name the scenario file (.toml) in it"])
-    if not path.is_file():
-        known = [p.name for p in sorted(shipped("scenarios").glob("*.toml"))]
-        raise ScenarioError(str(path), [f"no such file.{near_matches(path.name, known)}"])
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ScenarioError(str(path), [f"not UTF-8 text ({error}); save it as UTF-8"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(str(path), [f"not valid TOML: {error}"]) from error
-    except OSError as error:
-        raise ScenarioError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    for override in overrides:
-        _override(raw, override, str(path))
-    return parse_scenario(raw, source=str(path), folder=path.parent)
-
-
-def parse_scenario(raw: Mapping[str, Any], *, source: str, folder: Path) -> Scenario:
-    """Validate a scenario that has been read; relative paths in it are made absolute from `folder`."""
-    problems: list[str] = []
-    scenario = None
-    try:
-        scenario = Scenario.model_validate(raw)
-    except ValidationError as error:
-        problems += _joined(_problem(dict(item), raw) for item in error.errors(include_url=False))
-    devices = raw.get("devices", {})
-    for kind, section in devices.items() if isinstance(devices, Mapping) else ():
-        given = section.get("population", {}) if isinstance(section, Mapping) else {}
-        problems += _device_problems(str(kind), given if isinstance(given, Mapping) else {})
-    if problems or scenario is None:
-        raise ScenarioError(source, problems)
-    return _with_absolute_paths(scenario, folder)
-
-
-def _device_problems(kind: str, population: Mapping[str, Any]) -> list[str]:
-    try:
-        population_class(kind)
-    except RecipeError as error:
-        return [f"devices.{kind}: {error.problem}"]
-    return [f"devices.{kind}.population.{p}" for p in population_problems(kind, population)]
-
-
-def _problem(item: dict[str, Any], raw: Mapping[str, Any]) -> str:
-    """One validation error in our words."""
-    location = tuple(
-        part for part in item["loc"] if part not in ("constrained-float", "float", "literal['network']")
-    )
-    where = ".".join(str(part) for part in location) or "scenario"
-    if item["type"] == "extra_forbidden":
-        known = _fields_at(location[:-1])
-        return f"{where}: no such setting.{near_matches(str(location[-1]), known)} Known: {', '.join(known)}"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "value_error":
-        return f"{where}: {message}"
-    return f"{where}: got {item['input']!r}, expected {_expectation(message)}"
-
-
-def _joined(problems: Iterable[str]) -> list[str]:
-    """What a setting may be instead, said once: pydantic reports each of several kinds by itself."""
-    expected: dict[str, list[str]] = {}
-    for problem in problems:
-        got, comma, instead = problem.partition(", expected ")
-        expected.setdefault(got, []).extend([instead] if comma else [])
-    return [got + (", expected " + ", or ".join(kinds) if kinds else "") for got, kinds in expected.items()]
-
-
-def _expectation(message: str) -> str:
-    message = message.partition(", unable to parse")[0].partition(" after validation")[0]
-    if message.startswith("Input should be a valid dictionary"):
-        return "a section of settings"
-    for prefix in ("Input should be ", "Tuple should have ", "Field required"):
-        if message.startswith(prefix):
-            return message.removeprefix(prefix) or "a value"
-    return message
-
-
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
-    model: Any = Scenario
-    for part in location:
-        if model is Scenario and part == "devices":
-            model = {"*": DeviceSection}
-        elif isinstance(model, dict):
-            model = model["*"]
-        else:
-            model = model.model_fields[part].annotation
-    return list(model.model_fields) if hasattr(model, "model_fields") else []
-
-
-def _override(raw: dict[str, Any], override: str, source: str) -> None:
-    """Write `path.to.field=value` into what was read; the value is TOML, or else a string."""
-    name, equals, text = override.partition("=")
-    if not equals or not name.strip():
-        raise ScenarioError(source, [f"--set {override}: expected path.to.field=value"])
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *sections, field = [part.strip() for part in name.split(".")]
-    for part in sections:
-        deeper = raw.setdefault(part, {})
-        if not isinstance(deeper, dict):
-            raise ScenarioError(source, [f"--set {override}: {part!r} is a value, not a section"])
-        raw = deeper
-    raw[field] = value
-
-
-def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
-    def resolve(value: str | None) -> str | None:
-        if value is None or Path(value).is_absolute() or not (folder / value).is_file():
-            return value
-        return str((folder / value).resolve())
-
-    def section(model: Any, **values: str | None) -> Any:
-        return model.model_copy(update=values)
-
-    devices = {k: section(d, policy=resolve(d.policy)) for k, d in scenario.devices.items()}
-    return scenario.model_copy(
-        update={
-            "feeder": section(scenario.feeder, source=resolve(scenario.feeder.source)),
-            "homes": section(scenario.homes, base_load=resolve(scenario.homes.base_load)),
-            "weather": section(scenario.weather, source=resolve(scenario.weather.source)),
-            "coordination": section(scenario.coordination, edges=resolve(scenario.coordination.edges)),
-            "devices": devices,
-        }
-    )
 
 
 def _without_none(value: Any) -> Any:

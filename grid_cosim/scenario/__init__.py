@@ -1,0 +1,27 @@
+"""Scenario files: TOML, validated as a whole, every problem reported at once with its path.
+
+Paths in a scenario are relative to its own folder.
+"""
+
+from __future__ import annotations
+
+from grid_cosim.scenario.reading import load_scenario, parse_scenario
+from grid_cosim.scenario.sections import (
+    CONTROLLERS,
+    ControllerName,
+    Coordination,
+    DeviceSection,
+    Scenario,
+    Tariff,
+)
+
+__all__ = [
+    "CONTROLLERS",
+    "ControllerName",
+    "Coordination",
+    "DeviceSection",
+    "Scenario",
+    "Tariff",
+    "load_scenario",
+    "parse_scenario",
+]
