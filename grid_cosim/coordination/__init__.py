@@ -1,12 +1,15 @@
 """How households agree on prices by talking to neighbours: graphs, mixing, dual steps. Sees arrays only."""
 
+from grid_cosim.coordination import bounds
 from grid_cosim.coordination.consensus import FreshMixing, LinkOutage, Mixing, TrackedMixing
 from grid_cosim.coordination.copies import METER, Copies
 from grid_cosim.coordination.duals import (
+    Agreement,
     CurveStep,
     Demand,
     DualState,
     DualStep,
+    ExactStep,
     GradientStep,
     Negotiated,
     NewtonStep,
@@ -19,12 +22,14 @@ from grid_cosim.coordination.topologies import GraphKind, read_edge_list
 
 __all__ = [
     "METER",
+    "Agreement",
     "CommunicationGraph",
     "Copies",
     "CurveStep",
     "Demand",
     "DualState",
     "DualStep",
+    "ExactStep",
     "FreshMixing",
     "GradientStep",
     "GraphKind",
@@ -34,6 +39,7 @@ __all__ = [
     "NewtonStep",
     "Status",
     "TrackedMixing",
+    "bounds",
     "communication",
     "mixing_rate",
     "own_share_price",

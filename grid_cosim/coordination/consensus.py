@@ -86,8 +86,7 @@ class Exchange:
 
         c and e are the middle and half the width of each group's interval of eigenvalues.
         """
-        low, high = self.links.interval.T[:, :, None]
-        middle, half = 0.5 * (low + high), np.maximum(0.5 * (high - low), _NARROWEST)
+        middle, half = (part[:, None] for part in middle_and_half(self.links.interval))
         top = (1.0 - middle) / half
         before, now, ratio = values, values, np.ones_like(top)
         for k in range(self.rounds):
@@ -95,6 +94,14 @@ class Exchange:
             last, ratio = ratio, 1.0 / (2.0 * top - ratio) if k else 1.0 / top
             before, now = now, (2.0 * ratio * heard - last * ratio * before) if k else ratio * heard
         return now
+
+
+def middle_and_half(
+    interval: Float[np.ndarray, "groups 2"],
+) -> tuple[Float[np.ndarray, "groups"], Float[np.ndarray, "groups"]]:
+    """Middle and half the width of each interval of eigenvalues, as accelerated rounds take it."""
+    low, high = interval.T
+    return 0.5 * (low + high), np.maximum(0.5 * (high - low), _NARROWEST)
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,12 @@ class Mixing(Protocol):
         """Rounds that the next exchange takes where `rounds` are usual: more at a cold start."""
         ...
 
+    def entering(
+        self, memory: Memory, values: Float[np.ndarray, "nodes features"]
+    ) -> Float[np.ndarray, "nodes features"]:
+        """What enters the rounds at every node: its mean is that of `values`."""
+        ...
+
     def step(
         self, memory: Memory, values: Float[np.ndarray, "nodes features"], exchange: Exchange
     ) -> tuple[Memory, Float[np.ndarray, "nodes features"]]:
@@ -135,6 +148,12 @@ class FreshMixing:
     def rounds(self, memory: Memory, rounds: int) -> int:
         """Always the usual number."""
         return rounds
+
+    def entering(
+        self, memory: Memory, values: Float[np.ndarray, "nodes features"]
+    ) -> Float[np.ndarray, "nodes features"]:
+        """The values themselves."""
+        return values
 
     def step(
         self, memory: Memory, values: Float[np.ndarray, "nodes features"], exchange: Exchange
@@ -162,12 +181,17 @@ class TrackedMixing:
         """`startup_rounds` before the first exchange."""
         return rounds if memory.running is not None else max(rounds, self.startup_rounds)
 
+    def entering(
+        self, memory: Memory, values: Float[np.ndarray, "nodes features"]
+    ) -> Float[np.ndarray, "nodes features"]:
+        """The running average plus the change of the own value; at first the own value."""
+        if memory.running is None or memory.value is None:
+            return values
+        return memory.running + (values - memory.value)
+
     def step(
         self, memory: Memory, values: Float[np.ndarray, "nodes features"], exchange: Exchange
     ) -> tuple[Memory, Float[np.ndarray, "nodes features"]]:
         """Add the change of the own value to the running average, then mix."""
-        if memory.running is None or memory.value is None:
-            running = exchange.mix(values)
-        else:
-            running = exchange.mix(memory.running + (values - memory.value))
+        running = exchange.mix(self.entering(memory, values))
         return Memory(values, running), running

@@ -22,6 +22,7 @@ from grid_cosim.coordination.topologies import (
     GraphKind,
     cable_links,
     complete_links,
+    line_links,
     named_links,
     random_regular_links,
     ring_links,
@@ -131,8 +132,18 @@ class CommunicationGraph:
     @cached_property
     def mixing_rate(self) -> Float[np.ndarray, "limits"]:
         """σ of each limit: second largest singular value of its block of W, computed on first use."""
-        blocks = (self.links.among(self.copies.rows(limit)) for limit in range(self.copies.n_limits))
-        return np.array([mixing_rate(block.mixing) for block in blocks])
+        low, high = self.interval.T
+        # of a large block the interval's upper end is σ already, and the lower one Gershgorin's
+        large = np.diff(self.copies.start) > _DENSE_NODES
+        return np.where(large, high, np.maximum(np.abs(low), np.abs(high)))
+
+    @cached_property
+    def interval(self) -> Float[np.ndarray, "limits 2"]:
+        """Where the eigenvalues of each limit's block of W lie besides 1, as `Links.interval`."""
+        interval = np.empty((self.copies.n_limits, 2))
+        for turn in self.turns:
+            interval[turn.limits] = turn.links.interval[turn.meter]
+        return interval
 
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
@@ -193,6 +204,8 @@ def communication(
         match kind:
             case "complete":
                 ends = complete_links(n, limit=label)
+            case "line":
+                ends = line_links(n)
             case "ring":
                 ends = ring_links(n)
             case "random_regular":

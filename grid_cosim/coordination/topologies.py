@@ -14,7 +14,7 @@ from jaxtyping import Int
 from grid_cosim.coordination.copies import METER, Copies
 from grid_cosim.errors import GraphError, near_matches
 
-GraphKind = Literal["complete", "ring", "random_regular", "small_world", "cables", "edges"]
+GraphKind = Literal["complete", "line", "ring", "random_regular", "small_world", "cables", "edges"]
 
 Links = Int[np.ndarray, "links 2"]
 
@@ -36,10 +36,15 @@ def complete_links(n: int, *, limit: str) -> Links:
     return np.stack(np.triu_indices(n, k=1), axis=1).astype(np.int64)
 
 
+def line_links(n: int) -> Links:
+    """A chain with the meter at one end: the farthest that news can have to go."""
+    return _as_links(nx.path_graph(n))
+
+
 def ring_links(n: int) -> Links:
     """Each talks to the two beside it."""
     if n <= 2:
-        return _as_links(nx.path_graph(n))
+        return line_links(n)
     return _as_links(nx.cycle_graph(n))
 
 

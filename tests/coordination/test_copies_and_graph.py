@@ -11,7 +11,7 @@ from grid_cosim.coordination import Copies, communication, mixing_rate, read_edg
 from grid_cosim.errors import GraphError
 from tests.coordination.demand import one_limit
 
-KINDS = ["complete", "ring", "random_regular", "small_world"]
+KINDS = ["complete", "line", "ring", "random_regular", "small_world"]
 
 
 def nested() -> Copies:
@@ -98,11 +98,14 @@ def test_a_limits_graph_depends_on_the_seed_and_not_on_other_limits() -> None:
     assert not np.array_equal(alone.links.ends, other.links.ends)
 
 
-def test_mixing_rate_of_a_ring_is_the_known_one_in_both_ways_of_computing() -> None:
+@pytest.mark.parametrize(("kind", "turn"), [("ring", 2.0 * np.pi), ("line", np.pi)])
+def test_mixing_rates_of_ring_and_line_are_the_known_ones_in_both_ways_of_computing(
+    kind: str, turn: float
+) -> None:
     for n in (51, 1001):
-        # eigenvalues of a ring with all weights 1/3
-        expected = 1.0 / 3.0 + 2.0 / 3.0 * np.cos(2.0 * np.pi / n)
-        rate = communication(one_limit(n - 1), "ring").mixing_rate[0]
+        # second largest eigenvalue of a ring, or of a line, with all weights 1/3
+        expected = 1.0 / 3.0 + 2.0 / 3.0 * np.cos(turn / n)
+        rate = communication(one_limit(n - 1), kind).mixing_rate[0]  # type: ignore[arg-type]
         np.testing.assert_allclose(rate, expected, rtol=1e-6)
 
 
@@ -110,6 +113,11 @@ def test_mixing_rate_of_a_large_random_graph_agrees_with_all_eigenvalues() -> No
     graph = communication(one_limit(600), "random_regular", seed=1)
     exact = np.sort(np.abs(np.linalg.eigvalsh(graph.mixing.toarray())))[-2]
     np.testing.assert_allclose(mixing_rate(graph.mixing), exact, rtol=1e-6)
+
+
+def test_the_meter_stands_at_one_end_of_a_line() -> None:
+    graph = communication(one_limit(6), "line")
+    np.testing.assert_array_equal(graph.degree, [1, 2, 2, 2, 2, 2, 1])
 
 
 def test_complete_graph_mixes_in_one_round() -> None:

@@ -152,10 +152,12 @@ def test_messages_are_neighbours_times_rounds() -> None:
     assert second.message_bytes[0] == 20 * 7 * 8 * (len(PRICES) + len(curve.refinement))
     newton = NewtonStep(graph, 5.0, 0.01, rounds=7, dual_iterations=3, mixing=FreshMixing())
     _, agreed = newton.step(newton.init(), demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
-    assert (agreed.rounds, agreed.messages[0]) == (21, 20 * 21)
+    assert (agreed.rounds[0], agreed.messages[0]) == (21, 20 * 21)
     gradient = GradientStep(graph, 0.01, rounds=7, dual_iterations=2, startup_rounds=30)
     _, agreed = gradient.step(gradient.init(), demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     assert agreed.messages[0] == 20 * (30 + 14)
+    assert agreed.consensus_error_eur_per_kwh[0] == pytest.approx(np.std(agreed.price))
+    assert np.std(agreed.price) > 0.0
 
 
 def test_a_limit_below_the_inflexible_load_is_said(build: Callable[[CommunicationGraph], DualStep]) -> None:

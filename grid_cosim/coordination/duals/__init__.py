@@ -1,16 +1,20 @@
-"""The dual step and the negotiation: three ways to agree on a price, behind one protocol."""
+"""The dual step: three ways to agree on a price and one to look it up, behind one protocol."""
 
+from grid_cosim.coordination.duals.agreement import Agreement
 from grid_cosim.coordination.duals.curve import CurveStep, price_grid
+from grid_cosim.coordination.duals.exact import ExactStep
 from grid_cosim.coordination.duals.gradient import GradientStep
 from grid_cosim.coordination.duals.independent import own_share_price
 from grid_cosim.coordination.duals.newton import NewtonStep
 from grid_cosim.coordination.duals.protocol import Demand, DualState, DualStep, Negotiated, Status
 
 __all__ = [
+    "Agreement",
     "CurveStep",
     "Demand",
     "DualState",
     "DualStep",
+    "ExactStep",
     "GradientStep",
     "Negotiated",
     "NewtonStep",

@@ -77,11 +77,20 @@ class GradientStep:
                 memory[k], share = shares.step(memory[k], meter_term, Exchange(turn.links, 0))
                 power_kw = demand.power_kw(copies.local_price(price))[:, None]
                 own = own_values(turn, power_kw, np.zeros(copies.n_limits)) + share
-                raised = np.maximum(price[turn.rows] + self.dual_step * own[:, 0], 0.0)
+                before = price[turn.rows]
+                raised = np.maximum(before + self.dual_step * own[:, 0], 0.0)
                 exchange = Exchange.open(turn.links, self.rounds, self.outage, rng)
                 memory[k], _ = shares.step(memory[k], meter_term, exchange)
                 price[turn.rows] = exchange.mix(raised[:, None])[:, 0]
                 tally.add(turn, self.rounds, _NUMBERS)
+                tally.account.moved(
+                    turn,
+                    exchange,
+                    own_kw=own[:, 0],
+                    rise=price[turn.rows] - before,
+                    dual_step=self.dual_step,
+                    iterations=self.dual_iterations,
+                )
         nowhere = np.zeros(copies.n_copies, dtype=bool)
         return DualState(price, tuple(memory)), negotiated(
             self.graph,

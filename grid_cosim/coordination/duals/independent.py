@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from grid_cosim.coordination.duals.bisection import least_price
 from grid_cosim.coordination.duals.curve import crossing, monotone
 from grid_cosim.coordination.duals.protocol import Demand
 
@@ -26,8 +27,5 @@ def own_share_price(
     priced = (over[:, 0] > 0.0) & ~never
     right = np.clip((over > 0.0).sum(axis=1), 1, len(prices) - 1)
     low, high = prices[right - 1], prices[right]
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        above = demand.power_kw(middle) > share_kw
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return np.where(priced, high, price)
+    exact = least_price(lambda asked: demand.power_kw(asked) > share_kw, low, high, halvings=_HALVINGS)
+    return np.where(priced, exact, price)

@@ -74,6 +74,7 @@ class NewtonStep:
                     exchange = Exchange.open(
                         turn.links, rounds, self.outage, rng, accelerated=self.accelerated
                     )
+                    entered = self.mixing.entering(memory[k], values)
                     memory[k], mixed = self.mixing.step(memory[k], values, exchange)
                     plain = Exchange(turn.links, rounds, exchange.up)
                     agreed = plain.mix(price[turn.rows][:, None])[:, 0]
@@ -81,6 +82,7 @@ class NewtonStep:
                     price[turn.rows] = self._move(agreed, over, slope)
                     saturated[turn.rows] = (over > 0.0) & (price[turn.rows] >= self.largest_price)
                     tally.add(turn, rounds, _NUMBERS)
+                    tally.account.estimated(turn, exchange, entered=entered[:, :1], left=mixed[:, :1])
         return DualState(price, tuple(memory)), negotiated(
             self.graph,
             price,

@@ -9,7 +9,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from grid_cosim.coordination.bounds import disagreement
 from grid_cosim.coordination.consensus import Memory
+from grid_cosim.coordination.duals.agreement import Account, Agreement
 from grid_cosim.coordination.graph import CommunicationGraph, Turn
 
 BYTES_PER_NUMBER = 8
@@ -56,8 +58,10 @@ class Negotiated:
 
     `price` is every copy's λ in EUR/kWh, `local_price` what each household acts on. `residual_kw` is
     Σ A p(local_price) + o - c, a diagnostic that no node knows. `saturated` marks limits of which a
-    household's copy stands at the largest price, still exceeded. `rounds` counts rounds one after the
-    other over all limits; `messages` and `message_bytes` count what neighbours sent about each limit.
+    household's copy stands at the largest price, still exceeded. `rounds`, `messages` and `message_bytes`
+    count what neighbours sent about each limit. `consensus_error_eur_per_kwh` is the root mean square of
+    all copies of a limit's price, the meter's included, about their mean; `agreement` sets what the rounds
+    did beside what theory promises, None where nobody talks to neighbours.
     """
 
     price: Float[np.ndarray, "copies"]
@@ -65,9 +69,11 @@ class Negotiated:
     residual_kw: Float[np.ndarray, "limits"]
     saturated: Bool[np.ndarray, "limits"]
     status: Status
-    rounds: int
+    rounds: Int[np.ndarray, "limits"]
     messages: Int[np.ndarray, "limits"]
     message_bytes: Int[np.ndarray, "limits"]
+    consensus_error_eur_per_kwh: Float[np.ndarray, "limits"]
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True)
@@ -101,23 +107,24 @@ class DualStep(Protocol):
 
 @dataclass
 class Tally:
-    """Counts rounds and messages while a step runs."""
+    """Counts rounds and messages while a step runs, and keeps account of what they achieve."""
 
     graph: CommunicationGraph
-    rounds: int
+    rounds: Int[np.ndarray, "limits"]
     messages: Int[np.ndarray, "limits"]
     message_bytes: Int[np.ndarray, "limits"]
+    account: Account
 
     @classmethod
     def zero(cls, graph: CommunicationGraph) -> Tally:
         """Nothing sent yet."""
         zeros = np.zeros(graph.copies.n_limits, dtype=np.int64)
-        return cls(graph, 0, zeros, zeros.copy())
+        return cls(graph, zeros, zeros.copy(), zeros.copy(), Account(graph))
 
     def add(self, turn: Turn, rounds: int, numbers: int) -> None:
         """`rounds` rounds of messages with `numbers` numbers each among the copies of a turn."""
         sent = self.graph.messages_per_round[turn.limits] * rounds
-        self.rounds += rounds
+        self.rounds[turn.limits] += rounds
         self.messages[turn.limits] += sent
         self.message_bytes[turn.limits] += sent * numbers * BYTES_PER_NUMBER
 
@@ -157,4 +164,6 @@ def negotiated(
         rounds=tally.rounds,
         messages=tally.messages,
         message_bytes=tally.message_bytes,
+        consensus_error_eur_per_kwh=disagreement(price[:, None], copies.start)[:, 0],
+        agreement=tally.account.agreement,
     )
