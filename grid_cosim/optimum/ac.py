@@ -1,0 +1,128 @@
+"""The optimum on a feeder: a limit is a loading in an AC power flow, not a number of kilowatts.
+
+Solve with an estimate of what each limit's members may draw in every step, solve the AC power flow of all
+steps, correct the estimate as the meters of a run do, and solve again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.sparse import csr_array
+
+from grid_cosim.coordination.meters import Meters, MeterState
+from grid_cosim.feeder import Feeder, PandapowerFlow
+from grid_cosim.fleet import Fleet
+from grid_cosim.optimum.problem import FleetProblem
+from grid_cosim.optimum.schedule import Schedule, net_power
+
+_CLOSE_PERCENT = 0.05
+"""As near to its limit, in points of loading, a limited element must come where it has a price."""
+_PRICED_EUR_PER_KWH = 1e-4
+"""Below this a price is the solver's rounding, and what the limit still leaves is worth nothing."""
+_UNKEPT_KW = 1e-3
+"""Above this the excess over a capacity is more than the solver's rounding: the limit cannot be kept."""
+_MOST_SOLVES = 4
+
+
+class Measured(NamedTuple):
+    """What the limited elements carry in every step; NaN where the power flow has no solution."""
+
+    p_kw: Float[np.ndarray, "steps limits"]
+    loading_percent: Float[np.ndarray, "steps limits"]
+
+
+Measure = Callable[[Float[np.ndarray, "steps households"], Float[np.ndarray, "steps households"]], Measured]
+"""Of the households' net power in all steps, kW and kvar."""
+
+
+def by_power_flow(feeder: Feeder, quarters: Sequence[int]) -> Measure:
+    """Measure by AC power flow; `quarters` of the year say for every step what the other loads draw."""
+
+    def measure(
+        p_kw: Float[np.ndarray, "steps households"], q_kvar: Float[np.ndarray, "steps households"]
+    ) -> Measured:
+        power_flow, points = PandapowerFlow(feeder), feeder.connection_buses.size
+        solved = [
+            power_flow.solve(
+                bus_p_kw=np.bincount(feeder.home_connection, weights=p, minlength=points),
+                bus_q_kvar=np.bincount(feeder.home_connection, weights=q, minlength=points),
+                step=quarter,
+            )
+            for p, q, quarter in zip(p_kw, q_kvar, quarters, strict=True)
+        ]
+        return Measured(
+            np.stack([at.limit_p_kw for at in solved]), np.stack([at.limit_loading_percent for at in solved])
+        )
+
+    return measure
+
+
+def ac_schedule(fleet: Fleet, coupling: csr_array, meters: Meters, measure: Measure) -> Schedule:
+    """The optimum of a fleet whose loading keeps the limits of the meters.
+
+    Until every element with a price is within 0.05 points of its limit, four solves at the most. The first
+    estimate is read off the power flow of the fleet without control. Raises `OptimumError` for devices
+    without a convex model.
+    """
+    problem = FleetProblem(fleet, coupling)
+    unloaded_kw = np.tile(meters.first_limit_kw - meters.first_background_kw, (fleet.n_steps, 1))
+
+    def learn(
+        powers_kw: Sequence[Float[np.ndarray, "steps _devices"]], known_kw: Float[np.ndarray, "steps limits"]
+    ) -> tuple[Float[np.ndarray, "steps limits"], Float[np.ndarray, "steps limits"]]:
+        """What members may draw, as the meters conclude, and how far the loading is beyond the limits."""
+        p_kw, q_kvar = net_power(fleet, powers_kw)
+        members_kw = p_kw @ coupling.T
+        measured = measure(p_kw, q_kvar)
+        learned_kw = members_kw + _headroom(meters, measured, known_kw - members_kw)
+        return learned_kw, measured.loading_percent - meters.limit_percent
+
+    capacity_kw, _ = learn(_uncontrolled(fleet), unloaded_kw)
+    schedule = problem.solve(capacity_kw)
+    for _ in range(_MOST_SOLVES - 1):
+        learned_kw, beyond_percent = learn(schedule.powers_kw, capacity_kw)
+        missed = _misses(schedule, beyond_percent).any(axis=0)
+        if not missed.any():
+            break
+        capacity_kw = np.where(missed, learned_kw, capacity_kw)
+        schedule = problem.solve(capacity_kw)
+    return schedule
+
+
+def _misses(
+    schedule: Schedule, beyond_percent: Float[np.ndarray, "steps limits"]
+) -> Bool[np.ndarray, "steps limits"]:
+    """Where a limit that can be kept is not, or has a price though something is left of it."""
+    above = (beyond_percent > _CLOSE_PERCENT) & (schedule.excess_kw < _UNKEPT_KW)
+    below = (beyond_percent < -_CLOSE_PERCENT) & (schedule.price_eur_per_kwh > _PRICED_EUR_PER_KWH)
+    return np.asarray(above | below)
+
+
+def _headroom(
+    meters: Meters, measured: Measured, known_kw: Float[np.ndarray, "steps limits"]
+) -> Float[np.ndarray, "steps limits"]:
+    """What the meters say in every step; as `known_kw` where there is no solution to measure."""
+    headroom_kw = np.empty_like(known_kw)
+    for step, (p_kw, loading_percent) in enumerate(zip(*measured, strict=True)):
+        before = MeterState(known_kw[step], p_kw)
+        headroom_kw[step] = meters.update(
+            before, measured_kw=p_kw, loading_percent=loading_percent
+        ).headroom_kw
+    return headroom_kw
+
+
+def _uncontrolled(fleet: Fleet) -> tuple[Float[np.ndarray, "steps _devices"], ...]:
+    """What the devices draw when nobody controls them."""
+    drawn_kw = tuple(np.empty((fleet.n_steps, group.household.size)) for group in fleet.groups)
+    state = fleet.init()
+    for step in range(fleet.n_steps):
+        state = fleet.receive(state, step)
+        powers = fleet.uncontrolled_kw(state, step)
+        for all_kw, now_kw in zip(drawn_kw, powers, strict=True):
+            all_kw[step] = now_kw.numpy()
+        state, _ = fleet.step(state, powers, step)
+    return drawn_kw
