@@ -14,11 +14,11 @@ A device is driven in this order, once per control step:
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 T = TypeVar("T")
@@ -158,3 +158,28 @@ def to_dtype(value: T, dtype: torch.dtype) -> T:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return cast(T, type(value)(*(to_dtype(item, dtype) for item in value)))
     return value
+
+
+def rows_of(value: T, rows: Int[Tensor, "some"], n_devices: int) -> T:
+    """A device, state or inputs with some of its `n_devices` rows; what all devices have in common stays."""
+    if isinstance(value, Tensor):
+        return cast(T, value[rows] if value.ndim and value.shape[0] == n_devices else value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {f.name: rows_of(getattr(value, f.name), rows, n_devices) for f in fields(value)}
+        return cast(T, replace(value, **changed))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return cast(T, type(value)(*(rows_of(item, rows, n_devices) for item in value)))
+    return value
+
+
+@dataclass(frozen=True)
+class DriveOfRows:
+    """What happens to some of the `n_devices` devices of a drive."""
+
+    drive: Drive
+    rows: Int[Tensor, "some"]
+    n_devices: int
+
+    def at(self, step: int) -> Any:
+        """The inputs of these devices."""
+        return rows_of(self.drive.at(step), self.rows, self.n_devices)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from grid_cosim.devices.device import Outputs, hour_features, lognormal, normal
 
+_AHEAD_H = (2.0, 6.0, 12.0, 24.0)
+
 
 class BuildingState(NamedTuple):
     """One lumped temperature for air and fabric."""
@@ -20,12 +22,19 @@ class BuildingState(NamedTuple):
 
 
 class WeatherInputs(NamedTuple):
-    """Outdoor temperature in the step, and its mean over the next 6 and 24 hours (the forecast)."""
+    """Outdoor temperature in the step, and its mean over the hours to come (the forecast)."""
 
     hour: float
     outdoor_c: Float[Tensor, "#devices"]
+    next_2h_c: Float[Tensor, "#devices"]
     next_6h_c: Float[Tensor, "#devices"]
+    next_12h_c: Float[Tensor, "#devices"]
     next_24h_c: Float[Tensor, "#devices"]
+
+    @property
+    def ahead_c(self) -> tuple[Float[Tensor, "#devices"], ...]:
+        """The forecast, shortest first."""
+        return self.next_2h_c, self.next_6h_c, self.next_12h_c, self.next_24h_c
 
 
 @final
@@ -72,17 +81,23 @@ class HeatPump:
         return (
             "above_set_point",
             "hold",
+            "hold_2h",
             "hold_6h",
+            "hold_12h",
             "hold_24h",
             "kelvin_per_hour",
             "loss_rate",
             "kelvin_per_kwh",
             "cop",
+            "cop_2h",
+            "cop_6h",
+            "cop_12h",
+            "cop_24h",
             "hour_sin",
             "hour_cos",
         )
 
-    def cop(self, outdoor_c: Float[Tensor, "#devices"]) -> Float[Tensor, "devices"]:
+    def cop(self, outdoor_c: Float[Tensor, "*times #devices"]) -> Float[Tensor, "*times devices"]:
         """Coefficient of performance at that outdoor temperature."""
         floor = self.floor_heating
         sink = floor * (30.0 - 0.5 * outdoor_c) + (1.0 - floor) * (40.0 - outdoor_c)
@@ -90,8 +105,8 @@ class HeatPump:
         return 0.85 * (6.08 - 0.09 * lift + 0.0005 * lift**2)
 
     def holding_kw(
-        self, kept_c: Float[Tensor, "devices"], outdoor_c: Float[Tensor, "#devices"]
-    ) -> Float[Tensor, "devices"]:
+        self, kept_c: Float[Tensor, "devices"], outdoor_c: Float[Tensor, "*times #devices"]
+    ) -> Float[Tensor, "*times devices"]:
         """Power that keeps the room at `kept_c` for ever, within what the machine can do."""
         heat = self.heat_loss_kw_per_k * (kept_c - outdoor_c) - self.gains_kw
         return torch.minimum((heat / self.cop(outdoor_c)).clamp(min=0.0), self.p_max_kw)
@@ -117,17 +132,17 @@ class HeatPump:
 
     def observe(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices features"]:
         """Distance from the set point, what holding it takes now and later, and how fast the room reacts."""
-        cop = self.cop(inputs.outdoor_c)
-        rate = cop * self.p_max_kw / self.capacity_kwh_per_k
+        outdoor_c = torch.stack([inputs.outdoor_c, *inputs.ahead_c])
+        cops = self.cop(outdoor_c)
+        cop = cops[0]
         columns = [
             state.temperature_c - self.set_point_c,
-            self.holding_kw(self.set_point_c, inputs.outdoor_c) / self.p_max_kw,
-            self.holding_kw(self.set_point_c, inputs.next_6h_c) / self.p_max_kw,
-            self.holding_kw(self.set_point_c, inputs.next_24h_c) / self.p_max_kw,
-            rate,
+            *(self.holding_kw(self.set_point_c, outdoor_c) / self.p_max_kw),
+            cop * self.p_max_kw / self.capacity_kwh_per_k,
             20.0 * self.heat_loss_kw_per_k / self.capacity_kwh_per_k,
             2.0 * cop / self.capacity_kwh_per_k,
             cop / 3.0,
+            *(10.0 * (cops[1:] / cop - 1.0)),
             *hour_features(inputs.hour, self.p_max_kw),
         ]
         return torch.stack(columns, dim=-1)
@@ -193,20 +208,20 @@ class HeatPump:
     ) -> Float[Tensor, "devices"]:
         """Electricity for the missing heat (a credit for what is stored above), and discomfort meanwhile.
 
+        The heat is bought in the weather of the coming day, so that ending at its mildest hour gains nothing.
         The room warms at a constant rate, with the power that the machine has to spare, or a quarter of
         its power if that is more: such cold does not last. Convex in the temperature.
         """
         kelvin = self.set_point_c - state.temperature_c
-        cop = self.cop(inputs.outdoor_c)
-        spare_kw = self.p_max_kw - self.holding_kw(self.set_point_c, inputs.outdoor_c)
+        cop = self.cop(inputs.next_24h_c)
+        spare_kw = self.p_max_kw - self.holding_kw(self.set_point_c, inputs.next_24h_c)
         hours_per_kelvin = self.capacity_kwh_per_k / (torch.maximum(spare_kw, 0.25 * self.p_max_kw) * cop)
         missing = kelvin.clamp(min=0.0)
         warmth = self.warmth_eur_per_kwh_heat * self.heat_loss_kw_per_k
         discomfort = warmth * missing**2 / 2.0 + self.discomfort_eur_per_k2_h * missing**3 / 3.0
         cold = self.cold_eur_per_k_h * (missing - self.band_below_k).clamp(min=0.0) ** 2 / 2.0
-        return energy_price_eur_per_kwh * self._missing_kwh(state, inputs) + hours_per_kelvin * (
-            discomfort + cold
-        )
+        missing_kwh = self.capacity_kwh_per_k * kelvin / cop
+        return energy_price_eur_per_kwh * missing_kwh + hours_per_kelvin * (discomfort + cold)
 
 
 @dataclass(frozen=True)
@@ -216,13 +231,13 @@ class BuildingWeather:
     start_hour: float
     dt_h: float
     outdoor_c: Float[Tensor, "steps columns"]
-    next_6h_c: Float[Tensor, "steps columns"]
-    next_24h_c: Float[Tensor, "steps columns"]
+    ahead_c: Float[Tensor, "4 steps columns"]
+    """Mean over the next 2, 6, 12 and 24 hours."""
 
     def at(self, step: int) -> WeatherInputs:
         """The weather of that step."""
         hour = (self.start_hour + step * self.dt_h) % 24.0
-        return WeatherInputs(hour, self.outdoor_c[step], self.next_6h_c[step], self.next_24h_c[step])
+        return WeatherInputs(hour, self.outdoor_c[step], *self.ahead_c[:, step])
 
 
 def _mean_ahead(series: Tensor, n_steps: int, window: int) -> Tensor:
@@ -329,6 +344,7 @@ class HeatPumpPopulation:
             start_hour=start_hour,
             dt_h=device.dt_h,
             outdoor_c=series[:n_steps],
-            next_6h_c=_mean_ahead(series, n_steps, max(1, round(6.0 / device.dt_h))),
-            next_24h_c=_mean_ahead(series, n_steps, max(1, round(24.0 / device.dt_h))),
+            ahead_c=torch.stack(
+                [_mean_ahead(series, n_steps, max(1, round(hours / device.dt_h))) for hours in _AHEAD_H]
+            ),
         )

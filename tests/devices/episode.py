@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from grid_cosim.devices import Device, Drive, Outputs, Population
-
-T = TypeVar("T")
 
 
 class Moment(NamedTuple):
@@ -76,25 +73,3 @@ def at_random(n_steps: int, n: int, seed: int = 0) -> Draws:
 def stacked(moments: list[Moment], name: str) -> Tensor:
     """One output of all steps, (steps, devices)."""
     return torch.stack([getattr(m.outputs, name) for m in moments])
-
-
-def pick(value: T, rows: Tensor, n: int) -> T:
-    """The given rows of a device, a state or inputs of `n` devices."""
-    if isinstance(value, Tensor):
-        return value[rows] if value.dim() > 0 and value.shape[0] == n else value  # type: ignore[return-value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: pick(getattr(value, f.name), rows, n) for f in fields(value)})
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(pick(item, rows, n) for item in value))
-    return value
-
-
-class Picked(NamedTuple):
-    """The drive of some of the devices."""
-
-    whole: Drive
-    rows: Tensor
-    n: int
-
-    def at(self, step: int) -> Any:
-        return pick(self.whole.at(step), self.rows, self.n)

@@ -20,8 +20,8 @@ from grid_cosim.devices import (
     Population,
     VehiclePopulation,
 )
-from grid_cosim.devices.device import to_dtype
-from tests.devices.episode import Moment, Picked, at_random, drawn, live, pick, stacked
+from grid_cosim.devices.device import DriveOfRows, rows_of, to_dtype
+from tests.devices.episode import Moment, at_random, drawn, live, stacked
 from tests.devices.toy import PoolPumpPopulation
 
 N, N_STEPS = 5, 90
@@ -146,8 +146,8 @@ def test_a_batch_is_a_loop_over_its_devices(case: Case) -> None:
         rows = torch.tensor([row])
         powers = [moment.p_kw[rows] for moment in together]
         alone = live(
-            pick(device, rows, N),
-            Picked(drive, rows, N),
+            rows_of(device, rows, N),
+            DriveOfRows(drive, rows, N),
             lambda step, low, high, powers=powers: powers[step],
             n_steps=N_STEPS,
         )
@@ -160,7 +160,7 @@ def test_the_order_of_devices_is_irrelevant(case: Case) -> None:
     device, drive = drawn(case.population, n=N, n_steps=N_STEPS)
     order = torch.tensor([3, 0, 4, 2, 1])
     straight = live(device, drive, None, n_steps=N_STEPS)
-    shuffled = live(pick(device, order, N), Picked(drive, order, N), None, n_steps=N_STEPS)
+    shuffled = live(rows_of(device, order, N), DriveOfRows(drive, order, N), None, n_steps=N_STEPS)
     for name in Outputs._fields:
         close(stacked(shuffled, name), stacked(straight, name)[:, order])
 
