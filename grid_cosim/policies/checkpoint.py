@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from grid_cosim.devices import Device
 from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
+from grid_cosim.policies.private import PrivateNetworks, device_parameters
+from grid_cosim.policies.view import VIEW_NAMES
 
 FORMAT = "grid_cosim policy 1"
 _DESCRIBED = {"kind", "feature_names", "network", "recipe", "versions"}
@@ -32,11 +36,19 @@ class Policy:
 
     kind: str
     feature_names: tuple[str, ...]
-    network: PriceMonotoneNetwork
+    network: PriceMonotoneNetwork | PrivateNetworks
+    """Its rows are devices; any in any order, or with private networks one of each home in order."""
     recipe: dict[str, Any]
     versions: dict[str, str]
     sha256: str = ""
     """Of the file it was loaded from."""
+    homes: tuple[str, ...] = ()
+    """Names of the homes that have a private network each; none where one network serves everybody."""
+
+
+def policy_features(device: Device) -> tuple[str, ...]:
+    """Names of all that the policy of such a device sees."""
+    return (*device.feature_names, *VIEW_NAMES)
 
 
 def save_policy(policy: Policy, path: Path) -> None:
@@ -49,6 +61,8 @@ def save_policy(policy: Policy, path: Path) -> None:
         "recipe": policy.recipe,
         "versions": policy.versions,
     }
+    if policy.homes:
+        described["homes"] = list(policy.homes)
     partial = path.with_name(path.name + ".partial")
     tensors = {name: t.detach().contiguous() for name, t in policy.network.state_dict().items()}
     save_file(tensors, partial, metadata={"grid_cosim": json.dumps(described, sort_keys=True)})
@@ -72,11 +86,10 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
     metadata, tensors = read_tensors(path, remedy="Policies are written by `grid-cosim train`.")
     described = _described(metadata.get("grid_cosim", "{}"))
     _require_fit(path, described, kind=kind, feature_names=feature_names)
-    shape = {**described["network"], "hidden": tuple(described["network"]["hidden"])}
-    network = PriceMonotoneNetwork(NetworkConfig(**shape))
+    homes = tuple(described.get("homes", ()))
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
+        network = _network(described["network"], tensors, len(homes))
+    except (KeyError, RuntimeError) as error:
         raise PolicyError(
             path, f"weights do not fit ({error})", "The file is damaged; retrain it."
         ) from error
@@ -84,7 +97,6 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         raise PolicyError(
             path, "some weights are not finite numbers", "Its training went astray; retrain it."
         )
-    network.requires_grad_(False)
     return Policy(
         kind=kind,
         feature_names=feature_names,
@@ -92,7 +104,46 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         recipe=described["recipe"],
         versions=described["versions"],
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        homes=homes,
     )
+
+
+def _network(
+    config: dict[str, Any], tensors: dict[str, torch.Tensor], n_homes: int
+) -> PriceMonotoneNetwork | PrivateNetworks:
+    network: PriceMonotoneNetwork | PrivateNetworks
+    network = PriceMonotoneNetwork(NetworkConfig(**{**config, "hidden": tuple(config["hidden"])}))
+    if n_homes:
+        network = PrivateNetworks(network, torch.zeros(n_homes, *tensors["device"].shape[1:]))
+    network.load_state_dict(tensors)
+    return network.requires_grad_(False)
+
+
+def of_homes(policy: Policy, homes: Sequence[str], device: Device, path: Path) -> Policy:
+    """The policy with a row for the device of each home; one that serves everybody stays as it is.
+
+    Raises `PolicyError`, about the file at `path`, for a home that has none, or now has another device.
+    """
+    if not isinstance(policy.network, PrivateNetworks):
+        return policy
+    remedy = "Train them for this scenario with `grid-cosim train RECIPE --homes SCENARIO`."
+    row_of = {home: row for row, home in enumerate(policy.homes)}
+    without = [home for home in homes if home not in row_of]
+    if without:
+        raise PolicyError(path, f"private policies, but none for {_some(without)}", remedy)
+    network = policy.network.of_homes(torch.tensor([row_of[home] for home in homes]))
+    known, now = network.device, device_parameters(device)
+    same = torch.isclose(known, now, rtol=1e-5).all(1)  # single precision, and exp() of other machines
+    changed = [home for home, is_same in zip(homes, same.tolist(), strict=True) if not is_same]
+    if changed:
+        raise PolicyError(path, f"trained for another device than that of {_some(changed)}", remedy)
+    return replace(policy, network=network, homes=tuple(homes))
+
+
+def _some(homes: Sequence[str]) -> str:
+    """The first few names."""
+    more = f" and {len(homes) - 3} more" if len(homes) > 3 else ""
+    return ", ".join(homes[:3]) + more
 
 
 def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -51,6 +51,16 @@ class Response(NamedTuple):
     price_scale: float
     price_max: float
 
+    @classmethod
+    def of(cls, out: Float[Tensor, "devices numbers"], config: NetworkConfig) -> Response:
+        """The answer that the numbers from the last layer stand for."""
+        return cls(
+            base=out[:, 0],
+            weights=nn.functional.softplus(out[:, 1:]),
+            price_scale=config.price_scale_eur_per_kwh,
+            price_max=config.price_max_eur_per_kwh,
+        )
+
     def _activation(
         self, price: Float[Tensor, "devices *prices"]
     ) -> tuple[Float[Tensor, "devices *prices"], Float[Tensor, "devices *prices"]]:
@@ -70,10 +80,13 @@ class Response(NamedTuple):
         slope = torch.where(x > end, -descent, -here / width)
         return z.reshape(price.shape), slope.reshape(price.shape)
 
+    def activation(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
+        """What becomes a share of the power range by `opened`, at each price; non-increasing in it."""
+        return self._activation(price)[0]
+
     def fraction(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
         """Share of the power range that is used at each price (EUR/kWh), non-increasing in it."""
-        z, _ = self._activation(price)
-        return ((1.0 + 2.0 * _STRETCH) * torch.sigmoid(z) - _STRETCH).clamp(0.0, 1.0)
+        return opened(self.activation(price))
 
     def fraction_slope(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
         """Derivative of `fraction` by the price, in kWh/EUR; never positive."""
@@ -84,6 +97,11 @@ class Response(NamedTuple):
         dx_dmu = 1.0 / torch.sqrt(price.clamp(min=0.0) ** 2 + self.price_scale**2)
         slope = (1.0 + 2.0 * _STRETCH) * open_range * (1.0 - open_range) * dz_dx * dx_dmu
         return torch.where(inside, slope, 0.0)
+
+
+def opened(activation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Share of the power range at an activation; both 0 and 1 are reached."""
+    return ((1.0 + 2.0 * _STRETCH) * torch.sigmoid(activation) - _STRETCH).clamp(0.0, 1.0)
 
 
 class PriceMonotoneNetwork(nn.Module):
@@ -105,10 +123,4 @@ class PriceMonotoneNetwork(nn.Module):
 
     def forward(self, features: Float[Tensor, "devices features"]) -> Response:
         """One pass per control step; all prices are asked of what it returns."""
-        out = self.layers(features)
-        return Response(
-            base=out[:, 0],
-            weights=nn.functional.softplus(out[:, 1:]),
-            price_scale=self.config.price_scale_eur_per_kwh,
-            price_max=self.config.price_max_eur_per_kwh,
-        )
+        return Response.of(self.layers(features), self.config)

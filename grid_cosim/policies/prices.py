@@ -1,4 +1,4 @@
-"""Price processes that a policy meets in training.
+"""Prices that a policy meets in training: invented and recorded congestion prices, and tariffs.
 
 What the multiplier of a feeder's limit looks like: zero most of the time; a bump on evenings when cars
 and heat pumps coincide, sometimes a plateau through the night; never smooth. Many samples stay near
@@ -7,9 +7,15 @@ zero, since that is where the price lives; a few reach the largest price, so tha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from grid_cosim.policies.checkpoint import PolicyError, read_tensors
+from grid_cosim.policies.view import memory_steps
 
 
 def sample_prices(
@@ -49,16 +55,118 @@ def sample_prices(
             inside = (day + shift >= 0) & (day + shift < n_days)
             bumps = bumps + inside * height[index] / (1.0 + distance ** (2.0 * steepness[index]))
     base = log_uniform(0.002, 0.3, 1, n_devices) * (torch.rand(1, n_devices, generator=generator) < 0.25)
-    memory = torch.exp(-dt_h / uniform(0.3, 6.0, n_devices))
-    volatility = uniform(0.0, 0.6, n_devices)
-    noise, wander = torch.zeros(n_devices), []
-    shocks = torch.randn(n_steps, n_devices, generator=generator)
-    for step in range(n_steps):
-        noise = memory * noise + (1.0 - memory**2).sqrt() * shocks[step]
-        wander.append(noise)
-    shaped = (base + bumps) * torch.exp(volatility * torch.stack(wander) - 0.5 * volatility**2)
+    shaped = (base + bumps) * _disturbance(n_devices, n_steps, dt_h, 0.6, generator)
     shaped = torch.where(shaped > 0.002, shaped, 0.0)
     constant = log_uniform(0.001, price_max_eur_per_kwh, 1, n_devices).expand(n_steps, n_devices)
     which = torch.rand(n_devices, generator=generator)
     prices = torch.where(which < 0.1, 0.0, torch.where(which < 0.3, constant, shaped))
     return prices.clamp(0.0, price_max_eur_per_kwh)
+
+
+@dataclass(frozen=True)
+class RecordedPrices:
+    """Congestion prices of whole fleets behind a limit, from the beginning of a run on.
+
+    Those that the perfect-foresight optimum finds, and those that arise when policies meet: what a policy
+    shall expect of a price follows from what all others do at it.
+    """
+
+    price: Float[Tensor, "steps paths"]
+    start_hour: float
+    dt_h: float
+
+    def sample(
+        self,
+        n_devices: int,
+        *,
+        n_steps: int,
+        dt_h: float,
+        start_hour: float,
+        price_max_eur_per_kwh: float,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "day_and_steps devices"]:
+        """A path per device, begun at a day of chance, a little shifted, scaled and disturbed.
+
+        The first day is the one before; before a record begins, its price is zero.
+        """
+        day = memory_steps(dt_h)
+        assert dt_h == self.dt_h, "recorded at the same step"
+        offset = round(((start_hour - self.start_hour) % 24.0) / dt_h)
+        last_day = max(0, (len(self.price) - n_steps - offset) // day)
+        begun = offset + day * torch.randint(0, last_day + 1, (n_devices,), generator=generator)
+        hour = round(1.0 / dt_h)
+        shift = torch.randint(-hour, hour + 1, (n_devices,), generator=generator)
+        path = torch.randint(0, self.price.shape[1], (n_devices,), generator=generator)
+        at = (begun + shift)[None] + torch.arange(-day, n_steps)[:, None]
+        known = (at >= 0) & (at < len(self.price))
+        price = torch.where(known, self.price[at.clamp(0, len(self.price) - 1), path], 0.0)
+        level = torch.exp(0.25 * torch.randn(n_devices, generator=generator))
+        disturbed = price * level * _disturbance(n_devices, day + n_steps, dt_h, 0.25, generator)
+        return disturbed.clamp(0.0, price_max_eur_per_kwh)
+
+
+def load_recorded_prices(path: Path) -> RecordedPrices:
+    """Read a file that `policies/record_prices.py` has written."""
+    remedy = "Recorded prices are written by policies/record_prices.py."
+    if not path.is_file():
+        raise PolicyError(path, "no such file", remedy)
+    metadata, tensors = read_tensors(path, remedy=remedy)
+    if "price" not in tensors or not {"start_hour", "dt_h"} <= metadata.keys():
+        raise PolicyError(path, "holds no recorded prices", remedy)
+    return RecordedPrices(tensors["price"], float(metadata["start_hour"]), float(metadata["dt_h"]))
+
+
+def wander(
+    n_devices: int, n_steps: int, dt_h: float, generator: torch.Generator
+) -> Float[Tensor, "steps devices"]:
+    """Standard normal noise, each device's with a memory of its own between 0.3 and 6 hours."""
+    memory = torch.exp(-dt_h / (0.3 + 5.7 * torch.rand(n_devices, generator=generator)))
+    shocks = torch.randn(n_steps, n_devices, generator=generator)
+    noise, path = torch.zeros(n_devices), []
+    for shock in shocks:
+        noise = memory * noise + (1.0 - memory**2).sqrt() * shock
+        path.append(noise)
+    return torch.stack(path)
+
+
+def _disturbance(
+    n_devices: int, n_steps: int, dt_h: float, volatility: float, generator: torch.Generator
+) -> Float[Tensor, "steps devices"]:
+    """Slowly wandering factors about 1, of a volatility of up to `volatility`."""
+    size = volatility * torch.rand(n_devices, generator=generator)
+    return torch.exp(size * wander(n_devices, n_steps, dt_h, generator) - 0.5 * size**2)
+
+
+def sample_tariffs(
+    n_devices: int,
+    *,
+    n_steps: int,
+    dt_h: float,
+    start_hour: float,
+    energy_price_eur_per_kwh: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "steps devices"]:
+    """A tariff per device, in EUR/kWh.
+
+    Half have about the usual price, the others between a fifth and twice of it. Six tenths are flat, a
+    quarter dearer at certain hours of every day, the others hourly prices with a dip at noon and at night.
+    """
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(*shape, generator=generator)
+
+    usual = torch.rand(n_devices, generator=generator) < 0.5
+    factor = torch.where(usual, uniform(0.9, 1.1, n_devices), 0.2 * 10.0 ** uniform(0.0, 1.0, n_devices))
+    hours = (start_hour + dt_h * torch.arange(n_steps))[:, None]
+    begins, lasts = uniform(6.0, 20.0, n_devices), uniform(2.0, 6.0, n_devices)
+    surcharge = 0.01 * 30.0 ** uniform(0.0, 1.0, n_devices)
+    dear = surcharge * (((hours - begins) % 24.0) < lasts)
+    swing = 0.01 * 10.0 ** uniform(0.0, 1.0, n_devices)
+    full = torch.floor(hours)
+    daily = torch.cos(2.0 * torch.pi * (full - uniform(17.0, 21.0, n_devices)) / 24.0)
+    half_daily = torch.cos(4.0 * torch.pi * (full - uniform(18.0, 20.0, n_devices)) / 24.0)
+    jitter = torch.rand(n_steps, n_devices, generator=generator)[(full - full[0]).long().flatten()]
+    spot = swing * (1.0 + 0.6 * daily + 0.6 * half_daily + jitter)
+    which = torch.rand(n_devices, generator=generator)
+    shape = torch.where(which < 0.6, 0.0, torch.where(which < 0.85, dear, spot))
+    return energy_price_eur_per_kwh * factor + shape

@@ -6,9 +6,9 @@ import importlib
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from grid_cosim.devices import DeferrablePopulation, HeatPumpPopulation, Population, VehiclePopulation
 from grid_cosim.errors import GridCosimError, near_matches
@@ -21,6 +21,10 @@ POPULATIONS: dict[str, type] = {
 }
 
 
+Method = Literal["dynamics", "ppo"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
 class RecipeError(GridCosimError):
     """A recipe, or a device in it, that cannot be followed."""
 
@@ -30,11 +34,45 @@ class RecipeError(GridCosimError):
 
 
 @dataclass(frozen=True)
+class PpoSettings:
+    """How the method "ppo" learns from a batch of episodes."""
+
+    clip: float = 0.2
+    """The probability of an action may change by this factor, up or down, before an update loses interest."""
+    epochs: int = 2
+    """How often each decision is learned from."""
+    minibatch: int = 2048
+    """Decisions per gradient step."""
+    gae_lambda: float = 0.8
+    """Nearer to 1, advantages trust the critic less and what happened in the episode more."""
+    exploration: float = 3.0
+    """First spread of the activation; the power range is open from about -5 to 5."""
+    critic_hidden: tuple[int, ...] = (128, 128)
+
+
+@dataclass(frozen=True)
+class PrivateSettings:
+    """What is done differently where every home trains a policy of its own: it is small and soon trained."""
+
+    updates: int = 600
+    episodes_per_update: int = 8
+    """Of each home, with the same device and another price process."""
+    hours: float = 12.0
+    """Short episodes, as what is owed or stored at the end has its value; so there can be many."""
+    learning_rate: float = 3e-3
+    hidden: tuple[int, ...] = (32, 32)
+    begin: Literal["random", "shared"] = "random"
+    """With random weights, or with those of the shared policy beside the recipe, and its size."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that decides what a training gives, besides the versions of the code and of torch."""
 
     device: str
     """A shipped kind, or `package.module:Population` for a device of one's own."""
+    method: Method = "dynamics"
+    """Through the device's dynamics, or without its derivatives (needs the extra `[rl]`)."""
     seed: int = 0
     updates: int = 1400
     """Gradient updates."""
@@ -56,6 +94,14 @@ class Recipe:
     price_max_eur_per_kwh: float = 2.0
     outdoor_c: tuple[float, float] = (-14.0, 15.0)
     """Range of an episode's mean outdoor temperature."""
+    recorded_prices: str = ""
+    """File of recorded congestion prices, beside the recipe; without it all are invented."""
+    recorded_share: float = 0.6
+    """Share of the devices that meet recorded prices."""
+    ppo: PpoSettings = field(default_factory=PpoSettings)
+    """How `method = "ppo"` learns."""
+    private: PrivateSettings = field(default_factory=PrivateSettings)
+    """What `grid-cosim train --homes` does differently."""
     population: dict[str, Any] = field(default_factory=dict)
     """Overrides of the population's defaults, wider than any one scenario."""
 
@@ -73,9 +119,35 @@ class Recipe:
             price_max_eur_per_kwh=self.price_max_eur_per_kwh,
         )
 
+    def for_homes(self, population: Mapping[str, Any]) -> Recipe:
+        """The recipe by which a home trains alone, if `population` says how its device is used.
+
+        `devices_per_update` are then episodes of the one device.
+        """
+        return replace(
+            self,
+            updates=self.private.updates,
+            devices_per_update=self.private.episodes_per_update,
+            hours=self.private.hours,
+            learning_rate=self.private.learning_rate,
+            hidden=self.private.hidden,
+            population=dict(population),
+        )
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as they stand in the TOML file and in the checkpoint."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Plain values, as they stand in the TOML file and in the checkpoint; without what is not used."""
+        plain = asdict(self, dict_factory=_plain)
+        unused = set() if self.method == "ppo" else {"method", "ppo"}
+        unused |= {"private"} if self.private == PrivateSettings() else set()
+        return {key: value for key, value in plain.items() if key not in unused}
+
+
+_TABLES: dict[str, type] = {"ppo": PpoSettings, "private": PrivateSettings}
+_CHOICES: dict[str, tuple[str, ...]] = {"method": METHODS, "begin": ("random", "shared")}
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
 
 def population_class(device: str) -> type:
@@ -131,16 +203,14 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(str(path), f"not UTF-8 text ({error}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(str(path), f"not valid TOML: {error}") from error
-    known = {f.name: f for f in fields(Recipe)}
-    problems = [f"{key}: no such setting.{near_matches(key, known)}" for key in raw if key not in known]
+    problems = _problems(Recipe, raw)
+    tables = {name: table for name, table in _TABLES.items() if isinstance(raw.get(name), dict)}
+    for name, table in tables.items():
+        problems += [f"{name}.{problem}" for problem in _problems(table, raw[name])]
     if "device" not in raw:
         problems.append(
             f"device: missing, expected one of {', '.join(POPULATIONS)}, or package.module:Population"
         )
-    for key in known.keys() & raw.keys():
-        expected = _expected(key, raw[key])
-        if expected:
-            problems.append(f"{key}: got {raw[key]!r}, expected {expected}")
     if not problems:
         try:
             found = population_problems(raw["device"], raw.get("population", {}))
@@ -149,29 +219,47 @@ def load_recipe(path: Path) -> Recipe:
             problems.append(f"device: {error.problem}")
     if problems:
         raise RecipeError(str(path), "; ".join(sorted(problems)))
-    return Recipe(**{key: _converted(key, value) for key, value in raw.items()})
+    settings = {key: _converted(Recipe, key, value) for key, value in raw.items()}
+    for name, table in tables.items():
+        settings[name] = table(**{key: _converted(table, key, value) for key, value in raw[name].items()})
+    return Recipe(**settings)
 
 
-def _converted(key: str, value: Any) -> Any:
+def _problems(section: type, raw: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the settings of a recipe or of a table in it, each as `setting: problem`."""
+    known = [f.name for f in fields(section)]
+    problems = [f"{key}: no such setting.{near_matches(key, known)}" for key in raw if key not in known]
+    for key in raw.keys() & set(known):
+        expected = _expected(section, key, raw[key])
+        if expected:
+            problems.append(f"{key}: got {raw[key]!r}, expected {expected}")
+    return problems
+
+
+def _converted(section: type, key: str, value: Any) -> Any:
     """TOML's lists are our tuples, and its whole numbers will do where a setting is none."""
     if isinstance(value, list):
         return tuple(float(item) if key == "outdoor_c" else item for item in value)
-    return float(value) if isinstance(getattr(Recipe, key, None), float) else value
+    return float(value) if isinstance(getattr(section, key, None), float) else value
 
 
-def _expected(key: str, value: Any) -> str:
+def _expected(section: type, key: str, value: Any) -> str:
     """What a setting should be instead; nothing where the value will do."""
-    if key in ("device", "population"):
-        fits, expected = (
-            (isinstance(value, str), "text") if key == "device" else (isinstance(value, dict), "a table")
-        )
-    elif key == "hidden":
+    if key == "population" or key in _TABLES:
+        fits, expected = isinstance(value, dict), "a table"
+    elif key in ("device", "recorded_prices"):
+        fits, expected = isinstance(value, str), "text"
+    elif key in _CHOICES:
+        fits, expected = value in _CHOICES[key], " or ".join(f"'{choice}'" for choice in _CHOICES[key])
+    elif key in ("hidden", "critic_hidden"):
         fits = isinstance(value, list) and bool(value) and all(_is_count(width, 1) for width in value)
         expected = "a list of whole numbers above 0"
     elif key == "outdoor_c":
         pair = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
         fits, expected = pair and value[0] <= value[1], "[lowest, highest]"
-    elif isinstance(getattr(Recipe, key), int):
+    elif key in ("clip", "gae_lambda"):
+        fits, expected = _is_number(value) and 0 < value <= 1, "a number above 0, at most 1"
+    elif isinstance(getattr(section, key), int):
         least = 0 if key == "seed" else 1
         fits, expected = _is_count(value, least), f"a whole number of at least {least}"
     else:

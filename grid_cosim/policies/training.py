@@ -19,17 +19,16 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from grid_cosim.devices import Device, Drive
-from grid_cosim.devices.device import to_dtype
 from grid_cosim.errors import GridCosimError
-from grid_cosim.policies.checkpoint import Policy, PolicyError, read_tensors, versions
+from grid_cosim.policies.checkpoint import Policy, PolicyError, policy_features, read_tensors, versions
+from grid_cosim.policies.episode import Episode, draw_episode, rollout_cost
 from grid_cosim.policies.network import PriceMonotoneNetwork
-from grid_cosim.policies.prices import sample_prices
+from grid_cosim.policies.prices import RecordedPrices
 from grid_cosim.policies.recipe import Recipe
+from grid_cosim.policies.view import memory_steps
 
-_OUTLOOK_H = 24.0
 _SAVE_EVERY = 50
 
 
@@ -47,10 +46,11 @@ class TrainingError(GridCosimError):
 def train(
     recipe: Recipe,
     *,
+    recorded: RecordedPrices | None = None,
     state_path: Path | None = None,
     progress: Callable[[int, int, float], None] = lambda done, of, loss: None,
 ) -> Policy:
-    """Train a policy by its recipe.
+    """Train a policy by its recipe; `recorded` are the congestion prices that it names, if any.
 
     With `state_path` the training writes its state there now and then, goes on from it if it exists
     (to the same weights as an uninterrupted run, bit for bit), and removes it at the end.
@@ -59,18 +59,16 @@ def train(
     """
     generator = torch.Generator().manual_seed(recipe.seed)
     population = recipe.make_population()
-    feature_names = population.sample(1, dt_h=recipe.dt_h, generator=torch.Generator()).feature_names
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = PriceMonotoneNetwork(recipe.network(len(feature_names)))
+    feature_names = policy_features(population.sample(1, dt_h=recipe.dt_h, generator=torch.Generator()))
+    network = fresh_network(recipe, len(feature_names))
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     done = 0
     if state_path is not None and state_path.is_file():
-        done = _load_state(state_path, recipe, network, optimizer, generator)
+        done = load_state(state_path, recipe, network, optimizer, generator)
 
     while done < recipe.updates:
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * _one_cycle(done / recipe.updates)
-        loss = episode_loss(network, recipe, generator)
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate * one_cycle(done / recipe.updates)
+        loss = episode_loss(network, recipe, generator, recorded)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -80,7 +78,7 @@ def train(
         done += 1
         progress(done, recipe.updates, loss.item())
         if state_path is not None and done % _SAVE_EVERY == 0:
-            _save_state(state_path, recipe, network, optimizer, generator, done)
+            save_state(state_path, recipe, network, optimizer, generator, done)
 
     if state_path is not None:
         state_path.unlink(missing_ok=True)
@@ -88,111 +86,46 @@ def train(
     return Policy(population.kind, feature_names, network, recipe.as_dict(), versions())
 
 
+def fresh_network(recipe: Recipe, n_features: int) -> PriceMonotoneNetwork:
+    """The network before the training, its weights drawn by the recipe's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return PriceMonotoneNetwork(recipe.network(n_features))
+
+
 def episode_loss(
-    network: PriceMonotoneNetwork, recipe: Recipe, generator: torch.Generator
+    network: PriceMonotoneNetwork,
+    recipe: Recipe,
+    generator: torch.Generator,
+    recorded: RecordedPrices | None = None,
 ) -> Float[Tensor, ""]:
     """Draw an episode and return its weighted mean cost per device and day, in EUR."""
-    population = recipe.make_population()
-    n, n_steps = recipe.devices_per_update, round(recipe.hours / recipe.dt_h)
-    start_hour = float(torch.randint(0, 24, (1,), generator=generator))
-    device = to_dtype(population.sample(n, dt_h=recipe.dt_h, generator=generator), torch.float32)
-    outdoor = sample_weather(n, n_steps=n_steps, start_hour=start_hour, recipe=recipe, generator=generator)
-    drive = population.drive(
-        device, n_steps=n_steps, start_hour=start_hour, outdoor_c=outdoor, generator=generator
-    )
-    prices = sample_prices(
-        n,
-        n_steps=n_steps,
-        dt_h=recipe.dt_h,
-        start_hour=start_hour,
-        price_max_eur_per_kwh=recipe.price_max_eur_per_kwh,
-        generator=generator,
-    )
-    weight = 1.0 / (recipe.price_weight_offset + prices.mean(0))
-    weight = weight / weight.mean() * 24.0 / recipe.hours
-    cost = rollout_cost(
-        network,
-        device,
-        drive,
-        prices,
-        recipe.energy_price_eur_per_kwh,
-        recipe.dt_h,
-        gradient_limit=recipe.state_gradient_limit / n,
-    )
-    return (weight * cost).mean()
+    episode = draw_episode(recipe, generator, recorded=recorded)
+    limit = recipe.state_gradient_limit / recipe.devices_per_update
+    return (sample_weight(recipe, episode) * rollout_cost(network, episode, limit)).mean()
 
 
-def rollout_cost(
-    network: PriceMonotoneNetwork,
-    device: Device,
-    drive: Drive,
-    prices: Float[Tensor, "steps devices"],
-    energy_price_eur_per_kwh: float,
-    dt_h: float,
-    gradient_limit: float = math.inf,
-) -> Float[Tensor, "devices"]:
-    """What an episode under these prices costs each device, state at the end included (EUR).
-
-    Energy that is still owed at the end is valued at the mean price of the episode, so that a policy
-    learns nothing from the fact that an episode ends. `gradient_limit` as in `with_limited_gradient`.
-    """
-    inputs = drive.at(0)
-    state = device.init(inputs)
-    cost = torch.zeros(device.n_devices)
-    for step in range(prices.shape[0]):
-        inputs = drive.at(step)
-        state = device.receive(state, inputs)
-        p_min, p_max = device.bounds(state, inputs)
-        fraction = network(device.observe(state, inputs)).fraction(prices[step])
-        p_kw = p_min + (p_max - p_min) * fraction
-        state, outputs = device.step(state, p_kw, inputs)
-        state = with_limited_gradient(state, gradient_limit)
-        cost = cost + outputs.cost_eur + (energy_price_eur_per_kwh + prices[step]) * p_kw * dt_h
-    return cost + device.terminal_cost_eur(state, inputs, energy_price_eur_per_kwh + prices.mean(0))
+def sample_weight(recipe: Recipe, episode: Episode) -> Float[Tensor, "devices"]:
+    """What each device's cost counts; the mean is one day's share of the episode."""
+    weight = 1.0 / (recipe.price_weight_offset + episode.price[memory_steps(recipe.dt_h) :].mean(0))
+    return weight / weight.mean() * 24.0 / recipe.hours
 
 
-def with_limited_gradient(state: Any, limit: float) -> Any:
-    """The same state; what flows back through it is cut to ±`limit` per device and step.
-
-    A policy that answers its own state steeply may swing (a room too warm, off, too cold, on); going back
-    through an episode of such steps the derivative grows geometrically and drowns everybody else's.
-    """
-    if math.isinf(limit):
-        return state
-    for value in state:
-        if value.requires_grad:
-            value.register_hook(lambda gradient: gradient.nan_to_num().clamp(-limit, limit))
-    return state
-
-
-def sample_weather(
-    n_devices: int, *, n_steps: int, start_hour: float, recipe: Recipe, generator: torch.Generator
-) -> Float[Tensor, "steps devices"]:
-    """Outdoor temperatures: a mean, a slow trend, a daily wave that is warmest at 15 h."""
-    low, high = recipe.outdoor_c
-    steps = n_steps + round(_OUTLOOK_H / recipe.dt_h)
-    hours = (start_hour + recipe.dt_h * torch.arange(steps))[:, None]
-    mean = low + (high - low) * torch.rand(1, n_devices, generator=generator)
-    trend = 1.5 * torch.randn(1, n_devices, generator=generator)
-    swing = 0.5 + 4.5 * torch.rand(1, n_devices, generator=generator)
-    wave = torch.cos(2.0 * math.pi * (hours - 15.0) / 24.0)
-    return mean + trend * (hours - hours.mean()) / 24.0 + swing * wave
-
-
-def _one_cycle(x: float) -> float:
+def one_cycle(x: float) -> float:
     """Warm up over a tenth of the training, then cosine down to nothing (Smith & Topin 2018)."""
     warm = 0.1
     return 0.04 + 0.96 * x / warm if x < warm else 0.5 * (1.0 + math.cos(math.pi * (x - warm) / (1 - warm)))
 
 
-def _save_state(
+def save_state(
     path: Path,
     recipe: Recipe,
-    network: PriceMonotoneNetwork,
+    network: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     done: int,
 ) -> None:
+    """Write all that a training needs to go on: what is trained, its optimizer, and its random numbers."""
     tensors: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
@@ -203,13 +136,14 @@ def _save_state(
     partial.replace(path)
 
 
-def _load_state(
+def load_state(
     path: Path,
     recipe: Recipe,
-    network: PriceMonotoneNetwork,
+    network: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> int:
+    """Restore what `save_state` wrote; the number of updates that are done."""
     metadata, tensors = read_tensors(path, remedy="Delete the file to start the training anew.")
     if metadata.get("recipe") != json.dumps(recipe.as_dict(), sort_keys=True):
         raise PolicyError(

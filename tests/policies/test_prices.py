@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import torch
+from pathlib import Path
 
-from grid_cosim.policies.prices import sample_prices
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from grid_cosim.policies.checkpoint import PolicyError
+from grid_cosim.policies.prices import RecordedPrices, load_recorded_prices, sample_prices, sample_tariffs
 
 N = 4000
 
@@ -46,3 +51,57 @@ def test_prices_are_highest_in_the_evening_and_mostly_near_zero() -> None:
 def test_the_seed_decides() -> None:
     assert torch.equal(sampled(1, n=50), sampled(1, n=50))
     assert not torch.equal(sampled(1, n=50), sampled(2, n=50))
+
+
+def test_a_recorded_path_comes_with_the_day_before_it() -> None:
+    # the price is the number of the step; the run began at noon, the episode begins at six in the evening
+    price = torch.arange(1.0, 385.0)[:, None] / 384.0
+    recorded = RecordedPrices(price, start_hour=12.0, dt_h=0.25)
+    drawn = recorded.sample(
+        400,
+        n_steps=192,
+        dt_h=0.25,
+        start_hour=18.0,
+        price_max_eur_per_kwh=1e9,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert drawn.shape == (96 + 192, 400)
+    unknown = (drawn == 0.0).sum(0)
+    # first day of the record: 96 - 24 steps lie before it, give or take an hour; later days: none
+    first_day = unknown > 0
+    assert 0.3 < first_day.float().mean() < 0.7
+    assert set(unknown[first_day].tolist()) <= set(range(68, 77))
+    assert (drawn[-1] > 0.0).all()
+
+
+def test_recorded_prices_are_read_from_their_file(tmp_path: Path) -> None:
+    price = torch.rand(96, 3)
+    path = tmp_path / "prices.safetensors"
+    save_file({"price": price}, path, metadata={"start_hour": "12.0", "dt_h": "0.25"})
+    loaded = load_recorded_prices(path)
+    assert (loaded.start_hour, loaded.dt_h) == (12.0, 0.25)
+    torch.testing.assert_close(loaded.price, price)
+    with pytest.raises(PolicyError, match=r"no such file.*record_prices"):
+        load_recorded_prices(tmp_path / "missing.safetensors")
+    save_file({"weights": price}, path)
+    with pytest.raises(PolicyError, match="holds no recorded prices"):
+        load_recorded_prices(path)
+
+
+def test_tariffs_are_flat_dear_at_hours_or_hourly() -> None:
+    tariff = sample_tariffs(
+        2000,
+        n_steps=192,
+        dt_h=0.25,
+        start_hour=0.0,
+        energy_price_eur_per_kwh=0.3,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert tariff.min() > 0.0
+    distinct = torch.tensor([len(column.unique()) for column in tariff.T])
+    assert 0.55 < (distinct == 1).float().mean() < 0.65
+    assert 0.2 < (distinct == 2).float().mean() < 0.3
+    hourly = distinct > 20
+    assert 0.1 < hourly.float().mean() < 0.2
+    within_hours = tariff[:, hourly].reshape(48, 4, -1)
+    torch.testing.assert_close(within_hours[:, :1].expand_as(within_hours), within_hours)

@@ -13,12 +13,14 @@ from grid_cosim.devices.deferrable import DeferrableLoad, QueueInputs, QueueStat
 from grid_cosim.devices.device import to_dtype
 from grid_cosim.devices.ev import VehicleInputs, VehicleState
 from grid_cosim.devices.heat_pump import BuildingState, WeatherInputs
-from grid_cosim.policies.checkpoint import Policy, load_policy
+from grid_cosim.policies.checkpoint import Policy, load_policy, policy_features
+from grid_cosim.policies.episode import rollout_cost
 from grid_cosim.policies.prices import sample_prices
 from grid_cosim.policies.recipe import POPULATIONS, load_recipe
-from grid_cosim.policies.training import rollout_cost
+from grid_cosim.policies.view import no_memory, view
 from grid_cosim.shipped import shipped
 from tests.devices.episode import Draws, drawn, live
+from tests.policies.flat import flat_episode
 
 N, N_STEPS, DT_H = 48, 96, 0.25
 every_kind = pytest.mark.parametrize("kind", POPULATIONS)
@@ -26,7 +28,7 @@ every_kind = pytest.mark.parametrize("kind", POPULATIONS)
 
 @cache
 def policy(kind: str) -> Policy:
-    features = drawn(POPULATIONS[kind](), n=1)[0].feature_names
+    features = policy_features(drawn(POPULATIONS[kind](), n=1)[0])
     return load_policy(shipped("policies") / f"{kind}.safetensors", kind=kind, feature_names=features)
 
 
@@ -57,11 +59,18 @@ def uncontrolled_cost(kind: str, prices: torch.Tensor) -> torch.Tensor:
 
 def controlled_cost(kind: str, prices: torch.Tensor) -> torch.Tensor:
     device, drive, _ = homes(kind)
-    return rollout_cost(policy(kind).network, device, drive, prices, 0.3, DT_H)
+    return rollout_cost(policy(kind).network, flat_episode(device, drive, prices, dt_h=DT_H))
 
 
 def fraction(kind: str, features: torch.Tensor, price: float) -> torch.Tensor:
-    return policy(kind).network(features.float()).fraction(torch.full((len(features),), price))
+    """Of a home that remembers no congestion, under a flat tariff."""
+    rows = len(features)
+    seen = view(no_memory(rows, DT_H), torch.tensor([0.3]), torch.zeros(1), torch.zeros(1), dt_h=DT_H)
+    return (
+        policy(kind)
+        .network(torch.cat([features.float(), seen], dim=-1))
+        .fraction(torch.full((len(features),), price))
+    )
 
 
 @every_kind
@@ -99,7 +108,7 @@ def test_at_the_largest_price_nothing_is_drawn(kind: str) -> None:
 
 def test_urgent_cars_pay_more() -> None:
     n = 8
-    left_h = torch.linspace(12.0, 2.25, n, dtype=torch.float64)
+    left_h = torch.linspace(12.0, 2.0, n, dtype=torch.float64)
     car = ElectricVehicle(p_max_kw=torch.full((n,), 11.0).double(), dt_h=DT_H)
     same = torch.full((n,), 22.0).double()  # two hours of charging
     state = VehicleState(owed_kwh=same, left_h=left_h, session_kwh=same, waited_h=torch.zeros(n).double())
@@ -112,7 +121,7 @@ def test_urgent_cars_pay_more() -> None:
 
 def test_cold_houses_pay_more() -> None:
     device, _ = drawn(POPULATIONS["heat_pump"](), n=30)
-    now = WeatherInputs(19.0, *(torch.tensor([-5.0], dtype=torch.float64),) * 3)
+    now = WeatherInputs(19.0, *(torch.tensor([-5.0], dtype=torch.float64),) * 5)
     shares = [
         fraction("heat_pump", device.observe(BuildingState(device.set_point_c + off), now), 0.2).mean()
         for off in (1.0, 0.0, -1.0, -2.0)

@@ -1,0 +1,223 @@
+"""Episodes of training: fresh devices, each with its own weather, demand, tariff and price process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grid_cosim.devices import Device, Drive
+from grid_cosim.devices.device import DriveOfRows, rows_of, to_dtype
+from grid_cosim.policies.network import Response
+from grid_cosim.policies.prices import RecordedPrices, sample_prices, sample_tariffs, wander
+from grid_cosim.policies.recipe import Recipe
+from grid_cosim.policies.view import memory_steps, view_of_path
+from grid_cosim.tariff import OUTLOOK_H, tariff_view
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What happens to a batch of devices; prices in EUR/kWh."""
+
+    device: Device
+    drive: Drive
+    dt_h: float
+    price: Float[Tensor, "day_and_steps devices"]
+    """Congestion price; the first day is the one before the episode, which only the memory knows."""
+    floor: Float[Tensor, "steps devices"]
+    premium: Float[Tensor, "steps devices"]
+    premium_6h: Float[Tensor, "steps devices"]
+    premium_24h: Float[Tensor, "steps devices"]
+    terminal_price: Float[Tensor, "devices"]
+    """Value of the energy that is owed or stored at the end."""
+
+    @property
+    def n_steps(self) -> int:
+        """Control steps."""
+        return int(self.floor.shape[0])
+
+    def congestion_price(self, step: int) -> Float[Tensor, "devices"]:
+        """That of one step."""
+        return self.price[memory_steps(self.dt_h) + step]
+
+    def answered_price(self, step: int) -> Float[Tensor, "devices"]:
+        """What the policy's response is asked for: congestion price and premium."""
+        return self.congestion_price(step) + self.premium[step]
+
+    def full_price(self, step: int) -> Float[Tensor, "devices"]:
+        """What a kWh costs: tariff and congestion price."""
+        return self.floor[step] + self.answered_price(step)
+
+    @cached_property
+    def seen(self) -> Float[Tensor, "steps devices view"]:
+        """What the policy sees besides the device."""
+        return view_of_path(self.price, self.floor, self.premium_6h, self.premium_24h, dt_h=self.dt_h)
+
+    def features(self, step: int, state: Any, inputs: Any) -> Float[Tensor, "devices features"]:
+        """All that the policy sees in a step."""
+        return torch.cat([self.device.observe(state, inputs), self.seen[step]], dim=-1)
+
+    def of_rows(self, rows: Int[Tensor, "some"]) -> Episode:
+        """What happens to some of the devices."""
+        n_devices = self.device.n_devices
+        return replace(
+            self,
+            device=rows_of(self.device, rows, n_devices),
+            drive=DriveOfRows(self.drive, rows, n_devices),
+            price=self.price[:, rows],
+            floor=self.floor[:, rows],
+            premium=self.premium[:, rows],
+            premium_6h=self.premium_6h[:, rows],
+            premium_24h=self.premium_24h[:, rows],
+            terminal_price=self.terminal_price[rows],
+        )
+
+
+def draw_episode(
+    recipe: Recipe,
+    generator: torch.Generator,
+    *,
+    recorded: RecordedPrices | None = None,
+    device: Device | None = None,
+) -> Episode:
+    """Draw an episode of `recipe.devices_per_update` devices, or one for the devices given."""
+    population = recipe.make_population()
+    dt_h, n_steps = recipe.dt_h, round(recipe.hours / recipe.dt_h)
+    start_hour = float(torch.randint(0, 24, (1,), generator=generator))
+    if device is None:
+        drawn = population.sample(recipe.devices_per_update, dt_h=dt_h, generator=generator)
+        device = to_dtype(drawn, torch.float32)
+    n = device.n_devices
+    outdoor = sample_weather(n, n_steps=n_steps, start_hour=start_hour, recipe=recipe, generator=generator)
+    drive = population.drive(
+        device, n_steps=n_steps, start_hour=start_hour, outdoor_c=outdoor, generator=generator
+    )
+    price = _congestion(n, n_steps, start_hour, recipe, generator, recorded)
+    tariff = sample_tariffs(
+        n,
+        n_steps=n_steps + round(OUTLOOK_H / dt_h),
+        dt_h=dt_h,
+        start_hour=start_hour,
+        energy_price_eur_per_kwh=recipe.energy_price_eur_per_kwh,
+        generator=generator,
+    )
+    known = tariff_view(tariff.numpy(), n_steps=n_steps, dt_h=dt_h)
+    floor, premium, premium_6h, premium_24h = (torch.as_tensor(part, dtype=torch.float32) for part in known)
+    return Episode(
+        device=device,
+        drive=drive,
+        dt_h=dt_h,
+        price=price,
+        floor=floor,
+        premium=premium,
+        premium_6h=premium_6h,
+        premium_24h=premium_24h,
+        terminal_price=tariff[n_steps:].mean(0) + price[memory_steps(dt_h) :].mean(0),
+    )
+
+
+def _congestion(
+    n_devices: int,
+    n_steps: int,
+    start_hour: float,
+    recipe: Recipe,
+    generator: torch.Generator,
+    recorded: RecordedPrices | None,
+) -> Float[Tensor, "day_and_steps devices"]:
+    """Congestion prices from the day before on; an invented day before is unknown to half of the homes."""
+    day = memory_steps(recipe.dt_h)
+    invented = sample_prices(
+        n_devices,
+        n_steps=day + n_steps,
+        dt_h=recipe.dt_h,
+        start_hour=start_hour - 24.0,
+        price_max_eur_per_kwh=recipe.price_max_eur_per_kwh,
+        generator=generator,
+    )
+    fresh_start = torch.rand(n_devices, generator=generator) < 0.5
+    invented[:day, fresh_start] = 0.0
+    if recorded is None:
+        return invented
+    real = recorded.sample(
+        n_devices,
+        n_steps=n_steps,
+        dt_h=recipe.dt_h,
+        start_hour=start_hour,
+        price_max_eur_per_kwh=recipe.price_max_eur_per_kwh,
+        generator=generator,
+    )
+    which = torch.rand(n_devices, generator=generator) < recipe.recorded_share
+    return torch.where(which, real, invented)
+
+
+def rollout_cost(
+    network: Callable[[Tensor], Response], episode: Episode, gradient_limit: float = math.inf
+) -> Float[Tensor, "devices"]:
+    """What an episode costs each device under a policy, state at the end included (EUR).
+
+    Energy that is still owed at the end is valued at the mean price of the episode, so that a policy
+    learns nothing from the fact that an episode ends. `gradient_limit` as in `with_limited_gradient`.
+    """
+    device, drive = episode.device, episode.drive
+    inputs = drive.at(0)
+    state = device.init(inputs)
+    cost = torch.zeros(device.n_devices)
+    for step in range(episode.n_steps):
+        inputs = drive.at(step)
+        state = device.receive(state, inputs)
+        p_min, p_max = device.bounds(state, inputs)
+        response = network(episode.features(step, state, inputs))
+        p_kw = p_min + (p_max - p_min) * response.fraction(episode.answered_price(step))
+        state, outputs = device.step(state, p_kw, inputs)
+        state = with_limited_gradient(state, gradient_limit)
+        cost = cost + outputs.cost_eur + episode.full_price(step) * p_kw * episode.dt_h
+    return cost + device.terminal_cost_eur(state, inputs, episode.terminal_price)
+
+
+def with_limited_gradient(state: Any, limit: float) -> Any:
+    """The same state; what flows back through it is cut to ±`limit` per device and step.
+
+    A policy that answers its own state steeply may swing (a room too warm, off, too cold, on); going back
+    through an episode of such steps the derivative grows geometrically and drowns everybody else's.
+    """
+    if math.isinf(limit):
+        return state
+    for value in state:
+        if value.requires_grad:
+            value.register_hook(lambda gradient: gradient.nan_to_num().clamp(-limit, limit))
+    return state
+
+
+def sample_weather(
+    n_devices: int, *, n_steps: int, start_hour: float, recipe: Recipe, generator: torch.Generator
+) -> Float[Tensor, "steps devices"]:
+    """Outdoor temperatures: a mean, a slow trend, days that warm up fast and cool down slowly, and noise.
+
+    The coldest hour lies about 7 h; from there it takes 3 to 9 hours to the warmest.
+    """
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(*shape, generator=generator)
+
+    n_days = math.ceil(recipe.hours / 24.0) + 3
+    steps = n_steps + round(OUTLOOK_H / recipe.dt_h)
+    hours = (start_hour + recipe.dt_h * torch.arange(steps))[:, None]
+    mean = uniform(*recipe.outdoor_c, 1, n_devices)
+    trend = 1.5 * torch.randn(1, n_devices, generator=generator)
+    since_coldest = hours - uniform(5.5, 8.5, n_devices)
+    hour, rise = since_coldest % 24.0, uniform(3.0, 9.0, n_devices)
+    warming, cooling = hour / rise, (hour - rise) / (24.0 - rise)
+    height = torch.where(
+        warming < 1.0, 1.0 - torch.cos(torch.pi * warming), 1.0 + torch.cos(torch.pi * cooling)
+    )
+    swing = uniform(0.3, 4.5, n_devices) * uniform(0.4, 1.6, n_days, n_devices)
+    day = (torch.floor(since_coldest / 24.0) + 1.0).long()
+    wave = swing.gather(0, day) * height
+    noise = uniform(0.0, 1.0, n_devices) * wander(n_devices, steps, recipe.dt_h, generator)
+    return mean + trend * (hours - hours.mean()) / 24.0 + wave - wave.mean(0) + noise

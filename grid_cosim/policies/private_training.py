@@ -1,0 +1,186 @@
+"""Training a private policy for every home, as the seed paper does (arXiv 2605.30461).
+
+A home learns from episodes of its own device, and nothing that it learns reaches another: gradients, their
+clipping and the optimizer's moments are its own. Homes are trained in batches because that is faster; the
+time is linear in their number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grid_cosim.devices import Device
+from grid_cosim.devices.device import rows_of, to_dtype
+from grid_cosim.fleet import torch_generator
+from grid_cosim.policies.checkpoint import Policy, PolicyError, policy_features, versions
+from grid_cosim.policies.episode import draw_episode, rollout_cost
+from grid_cosim.policies.network import PriceMonotoneNetwork
+from grid_cosim.policies.prices import RecordedPrices
+from grid_cosim.policies.private import PrivateNetworks, device_parameters
+from grid_cosim.policies.recipe import Recipe
+from grid_cosim.policies.training import (
+    TrainingError,
+    fresh_network,
+    load_state,
+    one_cycle,
+    sample_weight,
+    save_state,
+)
+
+HOMES_AT_ONCE = 256
+"""So many keep a processor core busy with arithmetic; more would only take memory."""
+_SAVE_EVERY = 50
+_GRADIENT_NORM = 1.0
+
+
+def train_private(
+    recipe: Recipe,
+    device: Device,
+    homes: Sequence[str],
+    *,
+    begin: Policy | None = None,
+    recorded: RecordedPrices | None = None,
+    state_path: Path | None = None,
+    threads: int = 1,
+    progress: Callable[[int, int, float], None] = lambda done, of, loss: None,
+) -> Policy:
+    """Train a network for each of these devices, which belong to `homes`.
+
+    `recipe` is one for homes (`Recipe.for_homes`). All begin with the weights of the shared policy `begin`,
+    or with the same random ones. What comes out for a home depends on the recipe, its device and its place
+    among the homes; not on the other homes, nor on `threads`. `recorded`, `state_path`, `progress` and
+    the errors are as in `training.train`; the state takes a file per `HOMES_AT_ONCE` homes, numbered.
+    """
+    assert len(homes) == device.n_devices
+    assert recipe.method == "dynamics"
+    device = to_dtype(device, torch.float32)
+    feature_names = policy_features(device)
+    if begin is None:
+        network = fresh_network(recipe, len(feature_names))
+    else:
+        assert isinstance(begin.network, PriceMonotoneNetwork)
+        network = begin.network
+        recipe = replace(recipe, hidden=network.config.hidden, n_ramps=network.config.n_ramps)
+    batches = [
+        _Batch(
+            number=number,
+            recipe=recipe,
+            device=rows_of(device, rows, device.n_devices),
+            recorded=recorded,
+            state_path=state_path and state_path.with_name(f"{state_path.name}-{number}"),
+        )
+        for number, rows in enumerate(torch.split(torch.arange(device.n_devices), HOMES_AT_ONCE))
+    ]
+    done = [0] * len(batches)
+    stopped = threading.Event()
+
+    def train_batch(batch: _Batch) -> PrivateNetworks:
+        def goes_on(updates: int, loss: float | None) -> bool:
+            done[batch.number] = updates
+            if loss is not None:
+                progress(sum(done), len(batches) * recipe.updates, loss)
+            return not stopped.is_set()
+
+        return batch.train(network, goes_on)
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            trained = list(pool.map(train_batch, batches))
+        except BaseException:
+            stopped.set()  # the others notice after their next update
+            raise
+    for batch in batches:
+        if batch.state_path is not None:
+            batch.state_path.unlink(missing_ok=True)
+    everybody = PrivateNetworks.joined(trained).requires_grad_(False)
+    kind = recipe.make_population().kind
+    return Policy(kind, feature_names, everybody, recipe.as_dict(), versions(), homes=tuple(homes))
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Homes that train side by side, and apart from other batches."""
+
+    number: int
+    recipe: Recipe
+    device: Device
+    recorded: RecordedPrices | None
+    state_path: Path | None
+
+    def train(self, begin: PriceMonotoneNetwork, goes_on: Callable[[int, float], bool]) -> PrivateNetworks:
+        """Train until all updates are done or `goes_on(done, loss)`, asked after each, says no."""
+        recipe = self.recipe
+        generator = torch_generator(recipe.seed, f"private policies {self.number}")
+        networks = PrivateNetworks(begin, device_parameters(self.device)).requires_grad_(True)
+        optimizer = torch.optim.Adam(networks.parameters(), lr=recipe.learning_rate)
+        done = 0
+        if self.state_path is not None and self.state_path.is_file():
+            done = self._load(self.state_path, networks, optimizer, generator)
+        more = goes_on(done, None)
+        while done < recipe.updates and more:
+            optimizer.param_groups[0]["lr"] = recipe.learning_rate * one_cycle(done / recipe.updates)
+            loss = self._loss(networks, generator)
+            optimizer.zero_grad()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
+            norm = _clip_gradients(networks)
+            if not (loss.isfinite().all() and norm.isfinite().all()):
+                raise TrainingError(update=done + 1, loss=loss.max().item(), gradient=norm.max().item())
+            optimizer.step()
+            done += 1
+            if self.state_path is not None and (done % _SAVE_EVERY == 0 or done == recipe.updates):
+                save_state(self.state_path, recipe, networks, optimizer, generator, done)
+            more = goes_on(done, loss.mean().item())
+        return networks
+
+    def _loss(self, networks: PrivateNetworks, generator: torch.Generator) -> Float[Tensor, "homes"]:
+        """Weighted mean cost of some episodes per home and day, in EUR.
+
+        What happens is drawn for `HOMES_AT_ONCE` homes, so that it does not depend on how many there are.
+        """
+        n_homes, episodes = self.device.n_devices, self.recipe.devices_per_update
+        full = torch.arange(HOMES_AT_ONCE).repeat_interleave(episodes) % n_homes
+        episode = draw_episode(
+            self.recipe, generator, recorded=self.recorded, device=rows_of(self.device, full, n_homes)
+        )
+        ours = torch.arange(n_homes * episodes)
+        weight = sample_weight(self.recipe, episode)[ours]
+        limit = self.recipe.state_gradient_limit / episodes
+        return (weight * rollout_cost(networks, episode.of_rows(ours), limit)).view(n_homes, episodes).mean(1)
+
+    def _load(
+        self,
+        path: Path,
+        networks: PrivateNetworks,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+    ) -> int:
+        of_others = PolicyError(
+            path,
+            "an interrupted training of other homes lies here",
+            "Delete the file to start anew, or restore the scenario to go on.",
+        )
+        try:
+            done = load_state(path, self.recipe, networks, optimizer, generator)
+        except RuntimeError as error:  # other numbers of homes
+            raise of_others from error
+        if not torch.equal(networks.device, device_parameters(self.device)):
+            raise of_others
+        return done
+
+
+def _clip_gradients(networks: PrivateNetworks) -> Float[Tensor, "homes"]:
+    """Cut each home's gradient to `_GRADIENT_NORM`; the norms before."""
+    gradients = [weights.grad for weights in networks.parameters() if weights.grad is not None]
+    norm = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
+    factor = (_GRADIENT_NORM / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+    return norm
