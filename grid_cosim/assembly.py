@@ -5,16 +5,29 @@ The same scenario and seed give the same homes, weather and arrivals to every co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
-from grid_cosim.controllers import Consensus, Controller, Independent, Policies, Uncontrolled, own_shares
+from grid_cosim import optimum
+from grid_cosim.controllers import (
+    Controller,
+    Dimming,
+    Independent,
+    Policies,
+    Priced,
+    TimeOfUse,
+    Uncontrolled,
+    own_shares,
+)
 from grid_cosim.coordination import (
     CommunicationGraph,
     Copies,
     CurveStep,
     DualStep,
+    ExactStep,
     FreshMixing,
     GradientStep,
     LinkOutage,
@@ -25,18 +38,28 @@ from grid_cosim.coordination import (
     read_edge_list,
 )
 from grid_cosim.coordination.meters import Meters
+from grid_cosim.devices import Device
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
 from grid_cosim.feeder import Feeder, load_feeder
-from grid_cosim.fleet import Fleet, Ownership, draw_fleet, seeded
+from grid_cosim.fleet import Fleet, Ownership, draw_devices, draw_fleet, seeded
 from grid_cosim.neighbourhood import Neighbourhood
-from grid_cosim.policies.checkpoint import load_policy
+from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_features
 from grid_cosim.policies.recipe import population_class
-from grid_cosim.profiles import ANNUAL_KWH_MEAN, base_load_from_file, household_base_load, outdoor_temperature
+from grid_cosim.profiles import (
+    ANNUAL_KWH_MEAN,
+    base_load_from_file,
+    energy_price,
+    household_base_load,
+    outdoor_temperature,
+)
 from grid_cosim.scenario import ControllerName, Coordination, DeviceSection, Scenario
 from grid_cosim.shipped import shipped
+from grid_cosim.tariff import outlook_steps, share_of_steps
 
 _OUTLOOK_H = 24.0
 """How far the weather forecast of the heat pumps reaches."""
+
+_WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
 
 
 def scenario_feeder(scenario: Scenario) -> Feeder:
@@ -58,12 +81,35 @@ def scenario_fleet(scenario: Scenario, feeder: Feeder) -> Fleet:
     return draw_fleet(
         base_kw=base_kw,
         base_kvar=base_kvar,
+        tariff_eur_per_kwh=scenario_tariff(scenario),
         ownership={kind: _ownership(kind, section, feeder) for kind, section in scenario.devices.items()},
         outdoor_c=outdoor_c + scenario.weather.shift_k,
         dt_h=time.dt_h,
         start_hour=time.start_hour,
         seed=scenario.seed,
     )
+
+
+def scenario_tariff(scenario: Scenario) -> Float[np.ndarray, "steps_and_day"]:
+    """What energy costs in every step of a scenario and in the day after the last, in EUR/kWh."""
+    time, tariff = scenario.time, scenario.tariff
+    n_steps, dt_h = time.n_steps + outlook_steps(time.dt_h), time.dt_h
+    if tariff.source is not None:
+        return energy_price(
+            tariff.source,
+            start=time.start,
+            n_steps=time.n_steps,
+            dt_h=dt_h,
+            lookahead_steps=n_steps - time.n_steps,
+        )
+    price, otherwise = np.zeros(n_steps), np.ones(n_steps)
+    for period in tariff.periods:
+        share = share_of_steps(
+            period.from_hour, period.to_hour, start_hour=time.start_hour, n_steps=n_steps, dt_h=dt_h
+        )
+        price += share * period.price_eur_per_kwh
+        otherwise -= share
+    return price + otherwise * tariff.energy_price_eur_per_kwh
 
 
 def assemble(
@@ -73,35 +119,52 @@ def assemble(
     fleet = scenario_fleet(scenario, feeder) if fleet is None else fleet
     limits = feeder.limits
     copies = Copies.of(limits.coupling, limits.level)
-    first_limit_kw = feeder.first_limit_kw()
+    meters = Meters(
+        feeder.first_limit_kw(),
+        limits.limit_percent,
+        first_background_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
+    )
     return Neighbourhood(
         household_names=feeder.home_names,
         connection=feeder.home_connection,
         connection_buses=feeder.connection_buses,
         limit_names=limits.names,
         fleet=fleet,
-        policies={} if controller == "uncontrolled" else scenario_policies(scenario, fleet),
+        policies={}
+        if controller in _WITHOUT_POLICIES
+        else scenario_policies(scenario, fleet, feeder.home_names),
         copies=copies,
-        meters=Meters(
-            first_limit_kw,
-            limits.limit_percent,
-            first_background_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
-        ),
-        controller=_controller(scenario, feeder, controller, copies, first_limit_kw),
-        energy_price_eur_per_kwh=scenario.tariff.energy_price_eur_per_kwh,
+        meters=meters,
+        controller=_controller(scenario, feeder, controller, fleet, copies, meters),
     )
 
 
-def scenario_policies(scenario: Scenario, fleet: Fleet) -> Policies:
-    """The policies of a scenario by kind of device."""
-    return {
-        group.kind: load_policy(
-            policy_path(group.kind, scenario.devices[group.kind].policy),
-            kind=_policy_kind(group.kind),
-            feature_names=group.device.feature_names,
+def scenario_policies(scenario: Scenario, fleet: Fleet, home_names: Sequence[str]) -> Policies:
+    """The policies of a scenario by kind of device, private ones in the order of the fleet's devices."""
+    policies = {}
+    for group in fleet.groups:
+        path = policy_path(group.kind, scenario.devices[group.kind].policy)
+        features = policy_features(group.device)
+        policy = load_policy(path, kind=_policy_kind(group.kind), feature_names=features)
+        homes = [home_names[row] for row in group.household]
+        policies[group.kind] = of_homes(policy, homes, group.device, path)
+    return policies
+
+
+def scenario_devices(
+    scenario: Scenario, feeder: Feeder, kind: str, *, dt_h: float
+) -> tuple[tuple[str, ...], Device]:
+    """Names of the homes that own a device of the kind, and their devices for steps of `dt_h`."""
+    drawn = None
+    if kind in scenario.devices:
+        owned = _ownership(kind, scenario.devices[kind], feeder)
+        drawn = draw_devices(kind, owned, feeder.n_households, dt_h=dt_h, seed=scenario.seed)
+    if drawn is None:
+        raise ScenarioError(
+            feeder.source, [f"devices.{kind}: no home has one; say so, with a share large enough"]
         )
-        for group in fleet.groups
-    }
+    household, device = drawn
+    return tuple(feeder.home_names[row] for row in household), device
 
 
 def policy_path(kind: str, policy: str | None) -> Path:
@@ -157,8 +220,9 @@ def _controller(
     scenario: Scenario,
     feeder: Feeder,
     controller: ControllerName,
+    fleet: Fleet,
     copies: Copies,
-    first_limit_kw: np.ndarray,
+    meters: Meters,
 ) -> Controller:
     settings = scenario.coordination
     prices = price_grid(
@@ -170,11 +234,32 @@ def _controller(
         case "uncontrolled":
             return Uncontrolled(copies)
         case "independent":
-            members_kw = first_limit_kw - _largest_background_kw(scenario, feeder)
+            members_kw = meters.first_limit_kw - _largest_background_kw(scenario, feeder)
             return Independent(copies, own_shares(copies, np.maximum(members_kw, 0.0)), prices)
         case "consensus":
             graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
-            return Consensus(copies, _dual_step(settings, graph, prices), scenario.seed)
+            return Priced(copies, _dual_step(settings, graph, prices), scenario.seed)
+        case "centralised":
+            sweeps = settings.dual_iterations or 1
+            return Priced(
+                copies, ExactStep(copies, settings.largest_price_eur_per_kwh, sweeps), scenario.seed
+            )
+        case "dimming":
+            return Dimming(copies, scenario.dimming.power_kw)
+        case "time_of_use":
+            return TimeOfUse(copies, _surcharge(scenario))
+        case "optimum":
+            measure = optimum.by_power_flow(feeder, scenario.time.quarters())
+            return optimum.Scheduled(copies, optimum.ac_schedule(fleet, copies.coupling, meters, measure))
+
+
+def _surcharge(scenario: Scenario) -> Float[np.ndarray, "steps"]:
+    """What `time_of_use` asks for on top of the tariff in every step."""
+    time, rate = scenario.time, scenario.time_of_use
+    share = share_of_steps(
+        rate.from_hour, rate.to_hour, start_hour=time.start_hour, n_steps=time.n_steps, dt_h=time.dt_h
+    )
+    return share * rate.surcharge_eur_per_kwh
 
 
 def _largest_background_kw(scenario: Scenario, feeder: Feeder) -> np.ndarray:

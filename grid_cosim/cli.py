@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +42,14 @@ err = Console(stderr=True)
 
 _SUFFIX = ".safetensors"
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override a value of the scenario, such as feeder.source=schutterwald:12.",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -100,12 +108,7 @@ def _progress() -> Progress:
 @bounded
 def run(
     scenario: Annotated[Path, typer.Argument(help="Scenario file (TOML), or the name of a shipped one.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Override a value, such as feeder.source=schutterwald:12."
-        ),
-    ] = None,
+    overrides: Overrides = None,
     controllers: Annotated[
         str | None, typer.Option(help="Controllers to run, comma-separated, instead of the scenario's.")
     ] = None,
@@ -136,8 +139,10 @@ def run(
         def advance(controller: str, done: int, of: int) -> None:
             bars.update(preparing, completed=1)
             if controller not in tasks:
-                tasks[controller] = bars.add_task(controller, total=of, note="")
-            bars.update(tasks[controller], completed=done)
+                note = "solving for all steps" if controller == "optimum" else ""
+                tasks[controller] = bars.add_task(controller, total=of, note=note)
+            if done:
+                bars.update(tasks[controller], completed=done, note="")
 
         results = run_scenario(loaded, out=target, progress=advance)
         bars.update(preparing, completed=1)
@@ -225,43 +230,108 @@ def feeders(debug: Debug = False) -> None:
 def train(
     recipe: Annotated[Path, typer.Argument(help="Training recipe (TOML), such as policies/heat_pump.toml.")],
     target: Annotated[
-        Path | None, typer.Option("--out", help="Checkpoint to write; beside the recipe if left out.")
+        Path | None,
+        typer.Option("--out", help="Checkpoint to write; beside the recipe or the scenario if left out."),
     ] = None,
+    homes: Annotated[
+        Path | None,
+        typer.Option(
+            "--homes", metavar="SCENARIO", help="Train a private policy for every home of this scenario."
+        ),
+    ] = None,
+    overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Train the policy of one kind of device; an interrupted training goes on where it was."""
+    """Train the policy of one kind of device; an interrupted training goes on where it was.
+
+    Example: grid-cosim train policies/heat_pump.toml --homes scenarios/cold_evening.toml
+    """
     import torch
 
-    from grid_cosim.policies.checkpoint import PolicyError, save_policy
-    from grid_cosim.policies.recipe import load_recipe
-    from grid_cosim.policies.training import train as train_policy
+    from grid_cosim.policies.checkpoint import save_policy
+    from grid_cosim.policies.prices import load_recorded_prices
+    from grid_cosim.policies.recipe import RecipeError, load_recipe
 
-    torch.set_num_threads(1)  # small batches: more threads only wait for each other
-    if not recipe.is_file() and (shipped("policies") / recipe.name).is_file():
-        recipe, target = shipped("policies") / recipe.name, target or Path(recipe.name).with_suffix(_SUFFIX)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small batches: more threads at one of them only wait for each other
+    recipe, checkpoint = _recipe_and_checkpoint(recipe, target, homes)
     loaded = load_recipe(recipe)
-    checkpoint = recipe.with_suffix(_SUFFIX) if target is None else target
+    if homes is None:
+        training: Callable[..., Any] = functools.partial(_by_method(loaded.method), loaded)
+    elif loaded.method == "ppo":
+        raise RecipeError(str(recipe), "method: got 'ppo', expected 'dynamics' with --homes")
+    else:
+        training = _private_training(loaded, recipe.with_suffix(_SUFFIX), homes, overrides or (), threads)
+    named = loaded.recorded_prices
+    recorded = load_recorded_prices(recipe.parent / named) if named else None
+    state = checkpoint.with_name(checkpoint.name + ".training")
+
+    def kept() -> bool:
+        return any(state.parent.glob(state.name + "*"))
+
+    if kept():
+        err.print(f"Going on with {state}", highlight=False)
+    with _progress() as bars:
+        task = bars.add_task(loaded.device.rpartition(":")[2], total=None, note="")
+
+        def advance(done: int, of: int, loss: float) -> None:
+            bars.update(task, completed=done, total=of, note=f"loss {loss:.4f} EUR/day")
+
+        try:
+            policy = training(recorded=recorded, state_path=state, progress=advance)
+        except KeyboardInterrupt:
+            then = f"the same command goes on from {state}" if kept() else "too early to go on from"
+            err.print(f"Stopped; {then}", highlight=False)
+            raise
+    save_policy(policy, checkpoint)
+    out.print(f"Wrote {checkpoint}", highlight=False, soft_wrap=True)
+
+
+def _by_method(method: str) -> Callable[..., Any]:
+    """What trains a shared policy."""
+    if method == "ppo":
+        from grid_cosim.policies.ppo import train_ppo
+
+        return train_ppo
+    from grid_cosim.policies.training import train
+
+    return train
+
+
+def _recipe_and_checkpoint(recipe: Path, target: Path | None, homes: Path | None) -> tuple[Path, Path]:
+    """The recipe's file, a shipped one where there is none of that name, and the checkpoint to write."""
+    from grid_cosim.policies.checkpoint import PolicyError
+
+    beside = recipe.with_suffix(_SUFFIX)
+    if not recipe.is_file() and (shipped("policies") / recipe.name).is_file():
+        recipe, beside = shipped("policies") / recipe.name, Path(beside.name)
+    if homes is not None:
+        beside = homes.with_name(f"{homes.stem}_{recipe.stem}{_SUFFIX}")
+    checkpoint = beside if target is None else target
     if checkpoint.suffix != _SUFFIX:
         raise PolicyError(checkpoint, "no name for a policy", f"Give one that ends in {_SUFFIX}.")
     if not checkpoint.parent.is_dir():
         raise PolicyError(checkpoint, "there is no such folder", "Make it first, or correct --out.")
-    state = checkpoint.with_name(checkpoint.name + ".training")
-    if state.is_file():
-        err.print(f"Going on with {state}", highlight=False)
-    with _progress() as bars:
-        task = bars.add_task(loaded.device.rpartition(":")[2], total=loaded.updates, note="")
+    return recipe, checkpoint
 
-        def advance(done: int, of: int, loss: float) -> None:
-            bars.update(task, completed=done, note=f"loss {loss:.4f} EUR/day")
 
-        try:
-            policy = train_policy(loaded, state_path=state, progress=advance)
-        except KeyboardInterrupt:
-            kept = f"the same command goes on from {state}" if state.is_file() else "too early to go on from"
-            err.print(f"Stopped; {kept}", highlight=False)
-            raise
-    save_policy(policy, checkpoint)
-    out.print(f"Wrote {checkpoint}", highlight=False, soft_wrap=True)
+def _private_training(
+    recipe: Any, shared: Path, homes: Path, overrides: Sequence[str], threads: int
+) -> Callable[..., Any]:
+    """The training of all homes of a scenario; `shared` is the policy with which they may begin."""
+    from grid_cosim.assembly import scenario_devices, scenario_feeder
+    from grid_cosim.policies.checkpoint import load_policy, policy_features
+    from grid_cosim.policies.private_training import train_private
+    from grid_cosim.scenario import load_scenario
+
+    scenario = load_scenario(homes, overrides)
+    names, device = scenario_devices(scenario, scenario_feeder(scenario), recipe.device, dt_h=recipe.dt_h)
+    begin = None
+    if recipe.private.begin == "shared":
+        kind = recipe.make_population().kind
+        begin = load_policy(shared, kind=kind, feature_names=policy_features(device))
+    own = recipe.for_homes(scenario.devices[recipe.device].population)
+    return functools.partial(train_private, own, device, names, begin=begin, threads=threads)
 
 
 @app.command()
@@ -280,6 +350,48 @@ def report(
     _show_warnings(results)
     _show_kpis(results)
     out.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@bounded
+def benchmark(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY]...",
+            help="consensus, scaling, rounds, steps, optimum, or a TOML file of that name with sizes and "
+            "seeds of your own; all if left out.",
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The small variant, a minute or so.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of tables and page; runs/claims if left out.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Cases side by side; -1 for one per core.")] = -1,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Only draw figures and page anew, from the tables there.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Put the claims of the method to the test; interrupted, the same command goes on from finished cases.
+
+    Example: grid-cosim benchmark rounds --quick
+    """
+    from grid_cosim.study import STUDIES, run_study, write_page
+
+    target = Path("runs") / ("claims_quick" if quick else "claims") if folder is None else folder
+    if redraw:
+        out.print(f"Wrote {write_page(target)}", highlight=False, soft_wrap=True)
+        return
+    with _progress() as bars:
+        for study in studies or STUDIES:
+            task = bars.add_task(Path(study).stem, total=None, note="")
+
+            def advance(done: int, of: int, last: str, task: Any = task) -> None:
+                bars.update(task, completed=done, total=of, note=last)
+
+            run_study(study, out=target, quick=quick, jobs=jobs, progress=advance)
+    out.print(f"Page in {target / 'README.md'}", highlight=False, soft_wrap=True)
 
 
 def _version(wanted: bool) -> None:

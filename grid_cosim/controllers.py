@@ -1,26 +1,29 @@
-"""Controllers: who decides what the devices draw. One protocol, no centre in any of them.
+"""Controllers: who decides what the devices draw, behind one protocol.
 
-`uncontrolled`: every device does what it likes. `independent`: the trained policies, each household
-holding its own share of the limit, no messages. `consensus`: the trained policies at a price on which
-neighbours agree (arXiv 2605.30461).
+`consensus`: the trained policies at a price on which neighbours agree (arXiv 2605.30461). The others are
+what it is held against. Without a centre: `uncontrolled`, every device does what it likes; `independent`, the
+policies with each household holding its own share of the limit; `time_of_use`, the policies at a price that
+was fixed beforehand. With one: `dimming`, the grid operator cuts all devices alike; `centralised`, the
+policies at the exact price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grid_cosim.coordination import Copies, DualState, DualStep, own_share_price
+from grid_cosim.coordination import Copies, DualState, DualStep, Negotiated, own_share_price
 from grid_cosim.coordination.meters import MeterState
 from grid_cosim.fleet import Fleet, FleetState, seeded
 from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.policies.network import Response
+from grid_cosim.policies.view import view
 
 Policies = Mapping[str, Policy]
 
@@ -32,7 +35,8 @@ class FleetDemand:
     """How the households of a fleet answer prices in one control step.
 
     The perceptrons run once, here; asking for the power at a price afterwards is a few operations.
-    `last_kw` is what each household drew when the meters measured last. Implements `coordination.Demand`.
+    `last_kw` is what each household drew when the meters measured last, `memory` the prices on which it has
+    acted (`policies.view`). Implements `coordination.Demand`.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class FleetDemand:
         state: FleetState,
         step: int,
         last_kw: Float[np.ndarray, "households"],
+        memory: Float[Tensor, "day households"],
     ) -> None:
         assert not policies or policies.keys() >= {group.kind for group in fleet.groups}, "one for every kind"
         self.fleet = fleet
@@ -49,20 +54,28 @@ class FleetDemand:
         self.base_kw: Float[np.ndarray, "households"] = fleet.base_kw[step]
         self.last_kw = last_kw
         self._step = step
+        tariff = fleet.tariff_view
+        self._premium = float(tariff.premium[step, 0])
+        ahead = [torch.tensor(part[step], dtype=torch.float32) for part in tariff]
+        seen = view(memory, ahead[0], ahead[2], ahead[3], dt_h=fleet.dt_h) if policies else None
         self._answers: list[tuple[Int[np.ndarray, "devices"], Tensor, Tensor, Response]] = []
         for group, devices in zip(fleet.groups, state.devices, strict=True):
-            if group.kind not in policies:
+            if seen is None or group.kind not in policies:
                 continue
             inputs = group.drive.at(step)
             p_min, p_max = group.device.bounds(devices, inputs)
-            features = group.device.observe(devices, inputs).float()
-            response = policies[group.kind].network(features)
+            own = group.device.observe(devices, inputs).float()
+            response = policies[group.kind].network(torch.cat([own, seen[group.household]], dim=-1))
             self._answers.append((group.household, p_min, p_max - p_min, response))
+
+    def _answered(self, local_price: np.ndarray) -> Tensor:
+        """What a response is asked for: a tariff above the day's lowest acts like a congestion price."""
+        return torch.as_tensor(local_price + self._premium, dtype=torch.float32)
 
     def powers_kw(self, local_price: Float[np.ndarray, "households"]) -> tuple[Tensor, ...]:
         """Power of every device, per group, at its household's price."""
         return tuple(
-            p_min + span * response.fraction(_prices(local_price[household])).double()
+            p_min + span * response.fraction(self._answered(local_price[household])).double()
             for household, p_min, span, response in self._answers
         )
 
@@ -78,7 +91,7 @@ class FleetDemand:
         """-dp/dμ per household, kW per EUR/kWh, never negative."""
         total = np.zeros(self.fleet.n_households)
         for household, _, span, response in self._answers:
-            slope = response.fraction_slope(_prices(local_price[household])).double()
+            slope = response.fraction_slope(self._answered(local_price[household])).double()
             total[household] -= (span * slope).numpy()
         return total
 
@@ -88,7 +101,7 @@ class FleetDemand:
         """Net power per household at several local prices each."""
         total = np.repeat(self.base_kw[:, None], local_price.shape[1], axis=1)
         for household, p_min, span, response in self._answers:
-            fraction = response.fraction(_prices(local_price[household])).double()
+            fraction = response.fraction(self._answered(local_price[household])).double()
             total[household] += (p_min[:, None] + span[:, None] * fraction).numpy()
         return total
 
@@ -117,24 +130,21 @@ class Change:
         return self.demand.curve_kw(local_price) - self.demand.last_kw[:, None]
 
 
-def _prices(local_price: np.ndarray) -> Tensor:
-    return torch.as_tensor(local_price, dtype=torch.float32)
-
-
 @dataclass(frozen=True)
 class Decision:
     """What a controller decided in one control step.
 
     `price` are the prices about each limit, one per member in the order of the copies without meters.
-    `messages` are what was sent about each limit.
+    `negotiated` is what the negotiation came to, None where nobody talked.
     """
 
     powers_kw: tuple[Tensor, ...]
     local_price: Float[np.ndarray, "households"]
     price: Float[np.ndarray, "members"]
-    messages: Int[np.ndarray, "limits"]
+    negotiated: Negotiated | None = None
 
 
+@runtime_checkable
 class Controller(Protocol):
     """Decides, step after step, what every device draws."""
 
@@ -160,9 +170,7 @@ class Uncontrolled:
     ) -> tuple[None, Decision]:
         """Everything that is wanted, at once."""
         free = np.zeros(self.copies.n_households)
-        return None, Decision(
-            demand.uncontrolled_kw(), free, _about_limits(self.copies, free), _silence(self.copies)
-        )
+        return None, Decision(demand.uncontrolled_kw(), free, _about_limits(self.copies, free))
 
 
 @final
@@ -188,15 +196,17 @@ class Independent:
     ) -> tuple[None, Decision]:
         """The least price at which each household fits into its share."""
         price = own_share_price(demand, np.minimum(self.share_kw, _UNLIMITED_KW), self.prices)
-        return None, Decision(
-            demand.powers_kw(price), price, _about_limits(self.copies, price), _silence(self.copies)
-        )
+        return None, Decision(demand.powers_kw(price), price, _about_limits(self.copies, price))
 
 
 @final
 @dataclass(frozen=True)
-class Consensus:
-    """Neighbours agree on the price of every limit; each household acts on its own copy."""
+class Priced:
+    """Every limit has a price, found by the dual step; each household acts on its own copies.
+
+    `consensus` with a step that neighbours take together, `centralised` with `ExactStep`, which knows all
+    answers. The headroom and the answers that go in are the same.
+    """
 
     copies: Copies
     dual_step: DualStep
@@ -210,7 +220,7 @@ class Consensus:
     def step(
         self, state: DualState, *, demand: FleetDemand, meters: MeterState, step: int
     ) -> tuple[DualState, Decision]:
-        """Negotiate, then act on the outcome."""
+        """Find the prices, then act on them."""
         state, outcome = self.dual_step.step(
             state,
             demand=Change(demand),
@@ -222,8 +232,69 @@ class Consensus:
             powers_kw=demand.powers_kw(outcome.local_price),
             local_price=outcome.local_price,
             price=outcome.price[~self.copies.is_meter],
-            messages=outcome.messages,
+            negotiated=outcome,
         )
+
+
+@final
+@dataclass(frozen=True)
+class TimeOfUse:
+    """Every household answers a surcharge that was fixed beforehand, wherever it is and whatever happens."""
+
+    copies: Copies
+    surcharge_eur_per_kwh: Float[np.ndarray, "steps"]
+
+    def init(self) -> None:
+        """Nothing to remember."""
+
+    def step(
+        self, state: None, *, demand: FleetDemand, meters: MeterState, step: int
+    ) -> tuple[None, Decision]:
+        """The policies' answer to the surcharge of this step."""
+        price = np.full(self.copies.n_households, self.surcharge_eur_per_kwh[step])
+        return None, Decision(demand.powers_kw(price), price, _about_limits(self.copies, price))
+
+
+@final
+@dataclass(frozen=True)
+class Dimming:
+    """Behind an overloaded limit every device is cut to the same power, for one step (§ 14a EnWG).
+
+    Otherwise devices do what they like. The grid operator measures within the step, so it knows whether what
+    is wanted now exceeds a limit; it acts on the innermost limits first, and on others if that was not
+    enough. `power_kw` is granted to every device, so a limit may stay exceeded.
+    """
+
+    copies: Copies
+    power_kw: float
+
+    def init(self) -> None:
+        """Nothing to remember."""
+
+    def step(
+        self, state: None, *, demand: FleetDemand, meters: MeterState, step: int
+    ) -> tuple[None, Decision]:
+        """Everything that is wanted, or up to `power_kw` of it where that is too much."""
+        fleet, wanted = demand.fleet, demand.uncontrolled_kw()
+        cut = tuple(
+            torch.maximum(
+                want.clamp(max=self.power_kw), group.device.bounds(devices, group.drive.at(step))[0]
+            )
+            for group, devices, want in zip(fleet.groups, demand.state.devices, wanted, strict=True)
+        )
+        whole_kw, cut_kw = fleet.flex_kw(wanted), fleet.flex_kw(cut)
+        dimmed = np.zeros(self.copies.n_households, dtype=bool)
+        for limits in reversed(self.copies.turns()):
+            behind = self.copies.coupling[limits]
+            p_kw = demand.base_kw + np.where(dimmed, cut_kw, whole_kw)
+            overloaded = behind @ (p_kw - demand.last_kw) > meters.headroom_kw[limits]
+            dimmed |= behind.T @ overloaded.astype(float) > 0.0
+        free = np.zeros(self.copies.n_households)
+        powers_kw = tuple(
+            torch.where(torch.as_tensor(dimmed[group.household]), less, want)
+            for group, less, want in zip(fleet.groups, cut, wanted, strict=True)
+        )
+        return None, Decision(powers_kw, free, _about_limits(self.copies, free))
 
 
 def own_shares(
@@ -243,7 +314,3 @@ def own_shares(
 
 def _about_limits(copies: Copies, local_price: Float[np.ndarray, "households"]) -> np.ndarray:
     return local_price[copies.household[~copies.is_meter]]
-
-
-def _silence(copies: Copies) -> Int[np.ndarray, "limits"]:
-    return np.zeros(copies.n_limits, dtype=np.int64)

@@ -20,6 +20,16 @@ def near_matches(wanted: str, known: Iterable[str], *, n: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
 
 
+class MissingExtraError(GridCosimError):
+    """A part of the package whose own dependencies are not installed."""
+
+    def __init__(self, part: str, *, extra: str, missing: str | None) -> None:
+        super().__init__(
+            f"{part} needs the package {missing}, which is not installed. "
+            f"Install it with: pip install 'grid-cosim[{extra}]'"
+        )
+
+
 class ScenarioError(GridCosimError):
     """A scenario that cannot be run; lists every problem found, each with its path."""
 

@@ -76,19 +76,48 @@ def _price_spread_eur_per_kwh(_results: Results, run: Run) -> float:
 
 
 def _messages_per_home_per_step(results: Results, run: Run) -> float:
+    return _per_home_per_step(results, run, "messages")
+
+
+def _message_bytes_per_home_per_step(results: Results, run: Run) -> float:
+    return _per_home_per_step(results, run, "message_bytes")
+
+
+def _per_home_per_step(results: Results, run: Run, column: str) -> float:
     limits = run.table("limits")
-    return _ratio(limits["messages"].sum(), len(results.topology.homes) * limits["time"].nunique())
+    return _ratio(limits[column].sum(), len(results.topology.homes) * limits["time"].nunique())
 
 
 def _flexibility_cost_eur(results: Results, run: Run) -> float:
-    flex_kwh = run.table("households")["flex_kw"].sum() * results.basis.dt_h
-    shifted_kwh = flex_kwh - run.table("devices")["requested_kwh"].sum()
-    return _own_cost_eur(run) + results.basis.tariff_eur_per_kwh * float(shifted_kwh)
+    households, devices = run.table("households"), run.table("devices")
+    drawn = households["tariff_eur_per_kwh"] * households["flex_kw"] * results.basis.dt_h
+    tariff = households.drop_duplicates("time").set_index("time")["tariff_eur_per_kwh"]
+    asked = devices["time"].map(tariff) * devices["requested_kwh"]
+    return _own_cost_eur(run) + float(drawn.sum() - asked.sum())
 
 
 def _total_cost_eur(results: Results, run: Run) -> float:
-    energy_kwh = run.table("households")["p_kw"].sum() * results.basis.dt_h
-    return _own_cost_eur(run) + results.basis.tariff_eur_per_kwh * float(energy_kwh)
+    households = run.table("households")
+    energy = households["tariff_eur_per_kwh"] * households["p_kw"] * results.basis.dt_h
+    return _own_cost_eur(run) + float(energy.sum())
+
+
+def _total_cost_gap_percent(results: Results, run: Run) -> float:
+    return _gap_percent(results, run, _total_cost_eur)
+
+
+def _flexibility_cost_gap_percent(results: Results, run: Run) -> float:
+    return _gap_percent(results, run, lambda _, optimum: _own_cost_eur(optimum))
+
+
+def _gap_percent(results: Results, run: Run, share_of: Callable[[Results, Run], float]) -> float:
+    """Total cost above the optimum's, as a share; NaN without an optimum, or as a share of nothing."""
+    optimum = results.runs.get("optimum")
+    if optimum is None or {run.status, optimum.status} != {"complete"}:
+        return float("nan")
+    whole = share_of(results, optimum)
+    beyond = _total_cost_eur(results, run) - _total_cost_eur(results, optimum)
+    return _share_percent(beyond, whole) if whole > 0.0 else float("nan")
 
 
 def _ac_check_max_dv_pu(_results: Results, run: Run) -> float:
@@ -172,12 +201,18 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             "Messages sent between neighbours, one per directed edge and round, per home and control step.",
             _messages_per_home_per_step,
         ),
+        "message_bytes_per_home_per_step": Kpi(
+            "Bytes sent per home and step",
+            "B",
+            "Size of these messages, at 8 bytes per number and without what carrying them adds.",
+            _message_bytes_per_home_per_step,
+        ),
         "flexibility_cost_eur": Kpi(
             "Cost of flexibility",
             "EUR",
             "What the flexible devices cost beyond taking energy when it is asked for: delay, "
-            "discomfort, undelivered energy, the state left at the end, and the tariff on energy used "
-            "beyond (or short of) what was asked.",
+            "discomfort, undelivered energy, the state left at the end, and what their energy cost less "
+            "what it would have cost when it was asked for.",
             _flexibility_cost_eur,
         ),
         "total_cost_eur": Kpi(
@@ -186,6 +221,21 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             "All energy at the tariff, plus delay, discomfort, undelivered energy and the state left "
             "at the end. Congestion prices are transfers between neighbours and not counted.",
             _total_cost_eur,
+        ),
+        "total_cost_gap_percent": Kpi(
+            "Total cost above the optimum",
+            "%",
+            "By how much the total cost exceeds that of `optimum`, which knows the future and keeps the "
+            "limits; below zero costs less than that by exceeding them. Needs a complete run of `optimum`.",
+            _total_cost_gap_percent,
+        ),
+        "flexibility_cost_gap_percent": Kpi(
+            "Cost of flexibility above the optimum",
+            "%",
+            "The same amount of money, as a share of what `optimum` costs besides energy: delay, "
+            "discomfort, undelivered energy and the state left at the end. None where that is not above "
+            "zero; where the limit hardly binds it is a share of little.",
+            _flexibility_cost_gap_percent,
         ),
         "ac_check_max_dv_pu": Kpi(
             "AC check",

@@ -20,6 +20,7 @@ from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.devices import Outputs
 from grid_cosim.fleet import Fleet, FleetState
+from grid_cosim.policies.view import no_memory, remember
 
 _MANY_HOUSEHOLDS = 2_000
 """Below this torch's threads wait for each other longer than they work."""
@@ -47,6 +48,8 @@ class NeighbourhoodState:
     """What each household drew in the last step."""
     last_kw: Float[np.ndarray, "households"]
     """What each household drew when the meters measured last; each knows its own."""
+    price_memory: Float[Tensor, "day households"]
+    """The prices on which each household acted during the last day, oldest first."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class NeighbourhoodStep:
     base_kw: Float[np.ndarray, "households"]
     flex_kw: Float[np.ndarray, "households"]
     q_kvar: Float[np.ndarray, "households"]
+    tariff_eur_per_kwh: float
     decision: Decision
     outputs: tuple[Outputs, ...]
     terminal_cost_eur: tuple[Tensor, ...]
@@ -93,7 +97,6 @@ class Neighbourhood:
     copies: Copies
     meters: Meters
     controller: Controller
-    energy_price_eur_per_kwh: float
 
     @property
     def device_names(self) -> tuple[str, ...]:
@@ -108,7 +111,12 @@ class Neighbourhood:
         """Before the first step."""
         nothing = np.zeros(self.copies.n_households)
         return NeighbourhoodState(
-            self.fleet.init(), self.controller.init(), self.meters.init(), nothing, nothing
+            self.fleet.init(),
+            self.controller.init(),
+            self.meters.init(),
+            nothing,
+            nothing,
+            no_memory(self.copies.n_households, self.fleet.dt_h),
         )
 
     def step(
@@ -133,7 +141,7 @@ class Neighbourhood:
             measured = self._measured(np.isfinite(measured_kw) & np.isfinite(loading_percent))
             last_kw = np.where(measured, state.drawn_kw, state.last_kw)
             arrived = fleet.receive(state.fleet, step)
-            demand = FleetDemand(fleet, self.policies, arrived, step, last_kw)
+            demand = FleetDemand(fleet, self.policies, arrived, step, last_kw, state.price_memory)
             memory, decision = self.controller.step(state.controller, demand=demand, meters=meters, step=step)
             devices, outputs = fleet.step(arrived, decision.powers_kw, step)
             base_kw, flex_kw = fleet.base_kw[step], fleet.flex_kw(decision.powers_kw)
@@ -142,16 +150,18 @@ class Neighbourhood:
                 base_kw=base_kw,
                 flex_kw=flex_kw,
                 q_kvar=fleet.base_kvar[step] + fleet.flex_kvar(decision.powers_kw),
+                tariff_eur_per_kwh=float(fleet.tariff_eur_per_kwh[step]),
                 decision=decision,
                 outputs=outputs,
-                terminal_cost_eur=fleet.terminal_cost_eur(devices, step, self.energy_price_eur_per_kwh)
+                terminal_cost_eur=fleet.terminal_cost_eur(devices, step)
                 if ends
                 else tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups),
                 meters=meters,
                 offset_kw=meters.measured_kw - self.copies.coupling @ last_kw,
                 members_base_kw=self.copies.coupling @ base_kw,
             )
-            return NeighbourhoodState(devices, memory, meters, done.p_kw, last_kw), done
+            remembered = remember(state.price_memory, torch.as_tensor(decision.local_price))
+            return NeighbourhoodState(devices, memory, meters, done.p_kw, last_kw, remembered), done
 
     def _measured(self, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:
         """Households behind a measured limit; a power flow has a solution for all limits or for none."""

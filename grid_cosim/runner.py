@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +21,8 @@ from grid_cosim.devices import HeatPump
 from grid_cosim.feeder import Feeder
 from grid_cosim.fleet import Fleet
 from grid_cosim.metrics import write_kpis
+from grid_cosim.neighbourhood import Neighbourhood
+from grid_cosim.optimum import Scheduled
 from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
@@ -31,6 +33,8 @@ Progress = Callable[[str, int, int], None]
 """Called with the controller, the control steps done, and all of them."""
 
 _VERSIONS_OF = (
+    "clarabel",
+    "cvxpy",
     "grid-cosim",
     "mosaik",
     "mosaik-api-v3",
@@ -52,8 +56,9 @@ def run(
     out: Path | str,
     feeder: Feeder | None = None,
     progress: Progress = lambda controller, done, of: None,
+    report: bool = True,
 ) -> Results:
-    """Run a scenario and write its results folder at `out`, report included.
+    """Run a scenario and write its results folder at `out`, with its page `report.html` unless unwanted.
 
     `feeder` takes the place of the scenario's network: `load_feeder(net)` makes one of a pandapower net.
     An earlier results folder there is replaced, once everything has been written. If a run fails or is
@@ -63,8 +68,12 @@ def run(
     handed_over = feeder is not None
     feeder = scenario_feeder(scenario) if feeder is None else feeder
     fleet = scenario_fleet(scenario, feeder)
-    policies = scenario_policies(scenario, fleet)
-    neighbourhoods = {name: assemble(scenario, feeder, name, fleet=fleet) for name in scenario.controllers}
+    policies = scenario_policies(scenario, fleet, feeder.home_names)
+    neighbourhoods = {}
+    for name in scenario.controllers:
+        if name == "optimum":  # its schedule for all steps takes a while
+            progress(name, 0, scenario.time.n_steps)
+        neighbourhoods[name] = assemble(scenario, feeder, name, fleet=fleet)
     with staged_folder(out) as folder:
         write_description(
             folder,
@@ -73,13 +82,16 @@ def run(
             basis=Basis(
                 title=scenario.title,
                 dt_h=scenario.time.dt_h,
-                tariff_eur_per_kwh=scenario.tariff.energy_price_eur_per_kwh,
                 comfort_low_c=comfort_low_c(fleet),
             ),
             topology=topology(feeder),
             controllers=list(scenario.controllers),
             warnings=warnings(scenario, feeder, fleet),
-            notes=[*(_HANDED_OVER if handed_over else ()), *assumptions(fleet)],
+            notes=[
+                *(_HANDED_OVER if handed_over else ()),
+                *assumptions(fleet),
+                *foresight(neighbourhoods.values()),
+            ],
         )
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0, scenario.time.n_steps)
@@ -95,7 +107,8 @@ def run(
                 )
         results = Results.load(folder)
         write_kpis(results, folder)
-        write_report(results, folder / "report.html")
+        if report:
+            write_report(results, folder / "report.html")
     return Results.load(out)
 
 
@@ -167,8 +180,7 @@ def _columns(frame: pd.DataFrame, *names: str) -> dict[str, list[Any]]:
 def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
     """What a reader must know before the numbers: limits that nobody can hold, homes without power."""
     time = scenario.time
-    quarters = [time.first_quarter + int(4 * time.dt_h * step) for step in range(fleet.n_steps)]
-    background_kw = np.stack([feeder.background_on_limits_kw(quarter) for quarter in quarters], axis=1)
+    background_kw = np.stack([feeder.background_on_limits_kw(quarter) for quarter in time.quarters()], axis=1)
     base_kw = feeder.limits.coupling @ fleet.base_kw.T + background_kw
     first_limit_kw = feeder.first_limit_kw()
     found = []
@@ -210,11 +222,23 @@ def assumptions(fleet: Fleet) -> list[str]:
         f"{fleet.n_households} homes with {counts or 'no flexible device'}; parameters, sessions and base "
         "load are drawn from the distributions in the documentation of the devices, the same for every "
         "controller.",
-        "Heat pumps know the outdoor temperature of the next 24 hours; nobody knows future prices or "
-        "arrivals.",
+        "Homes know the tariff of the next 24 hours, heat pumps the outdoor temperature as well; nobody "
+        "knows future congestion prices or arrivals.",
         "Energy still owed at the end, and heat missing in the buildings, is charged to every controller "
         "alike.",
         "Congestion prices are internal: they steer the devices and are no part of the total cost.",
+    ]
+
+
+def foresight(neighbourhoods: Iterable[Neighbourhood]) -> list[str]:
+    """How the optimum came about, where one was computed."""
+    return [
+        "The controller optimum can be computed, not built: it knows the weather, arrivals and loads of all "
+        "steps. Its schedule has the least total cost that keeps the limits, its prices are their dual "
+        f"variables; solved {schedule.solves} × in {schedule.solve_time_s:.1f} s between AC power flows."
+        for neighbourhood in neighbourhoods
+        if isinstance(neighbourhood.controller, Scheduled)
+        for schedule in (neighbourhood.controller.schedule,)
     ]
 
 
@@ -228,11 +252,16 @@ def provenance(scenario: Scenario, feeder: Feeder, policies: Any) -> dict[str, A
     return {
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
         "seed": scenario.seed,
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _VERSIONS_OF}},
+        "versions": versions(),
         "platform": platform.platform(),
         "policies": {kind: _policy_origin(policy) for kind, policy in policies.items()},
         "licences": licences,
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of this package, and of the libraries that numbers depend on."""
+    return {"python": platform.python_version(), **{p: _version(p) for p in _VERSIONS_OF}}
 
 
 def _policy_origin(policy: Policy) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def main(
             elif child.type == "Limit":
                 trafo = element[child.extra_info["element"]]
                 world.connect(trafo, child, "P[MW]", "loading[%]", time_shifted=True, initial_data=NOT_YET)
-        world.connect(neighbourhood, tables, "households", "devices", "limits")
+        world.connect(neighbourhood, tables, "households", "devices", "limits", "agreement")
         world.connect(grid, tables, "lines", "buses", "limits", "grid")
 
         # run

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from grid_cosim.devices import DeferrablePopulation, HeatPumpPopulation, VehiclePopulation
+from grid_cosim.devices.device import rows_of
 from grid_cosim.fleet import Fleet, FleetState, Ownership, draw_fleet
-from grid_cosim.policies.checkpoint import Policy
+from grid_cosim.policies.checkpoint import Policy, policy_features
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
-from tests.devices.episode import pick
+from grid_cosim.tariff import flat_tariff
 
 DT_H = 0.25
 OWNERS: dict[str, Ownership] = {
@@ -34,6 +35,7 @@ def fleet_of(
     return draw_fleet(
         base_kw=base_kw,
         base_kvar=0.3 * base_kw,
+        tariff_eur_per_kwh=flat_tariff(0.3, n_steps=n_steps, dt_h=DT_H),
         ownership=OWNERS if ownership is None else ownership,
         outdoor_c=np.full(n_steps + 96, -5.0),
         dt_h=DT_H,
@@ -47,7 +49,7 @@ def untrained(fleet: Fleet) -> dict[str, Policy]:
     policies = {}
     for group in fleet.groups:
         torch.manual_seed(1)
-        features = group.device.feature_names
+        features = policy_features(group.device)
         network = PriceMonotoneNetwork(NetworkConfig(n_features=len(features))).requires_grad_(False)
         policies[group.kind] = Policy(group.kind, features, network, {}, {})
     return policies
@@ -70,9 +72,9 @@ def reordered(fleet: Fleet, state: FleetState, order: np.ndarray) -> tuple[Fleet
         household = row[group.household]
         by_row = torch.as_tensor(np.argsort(household))
         n = group.device.n_devices
-        moved = replace(group, device=pick(group.device, by_row, n), household=household[by_row.numpy()])
+        moved = replace(group, device=rows_of(group.device, by_row, n), household=household[by_row.numpy()])
         groups.append(moved)
-        states.append(pick(devices, by_row, n))
+        states.append(rows_of(devices, by_row, n))
     mixed = replace(
         fleet, base_kw=fleet.base_kw[:, order], base_kvar=fleet.base_kvar[:, order], groups=tuple(groups)
     )

@@ -212,11 +212,14 @@ def test_an_edge_list_is_read_for_its_own_graph_only(folder: Path) -> None:
             "homes.base_load=simbensh",
             "is neither a file nor 'simbench'. Correct homes.base_load. Did you mean",
         ),
+        ("tariff.source=pricess.csv", "pricess.csv: no such file"),
+        ("tariff.source=mwh.csv", "mwh.csv, column 'spot', 2016-01-04 17:00:00: 48 is no price in EUR/kWh"),
         ("time=3", "time: got 3, expected a section of settings"),
         ("time.start=9999-12-31T23:00:00", "time.start: got the year 9999, expected 1900 to 2199"),
     ],
 )
 def test_a_value_that_no_run_can_have(folder: Path, override: str, message: str) -> None:
+    (folder / "mwh.csv").write_text("time,spot\n2016-01-04 17:00,48.0\n2016-01-04 18:00,51.0\n", "utf-8")
     refused(study(override), message, folder)
 
 

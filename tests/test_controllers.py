@@ -4,14 +4,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
 from grid_cosim.controllers import (
-    Consensus,
     Controller,
+    Dimming,
     FleetDemand,
     Independent,
+    Priced,
+    TimeOfUse,
     Uncontrolled,
     own_shares,
 )
@@ -19,6 +22,7 @@ from grid_cosim.coordination import (
     Copies,
     CurveStep,
     Demand,
+    ExactStep,
     FreshMixing,
     NewtonStep,
     communication,
@@ -27,11 +31,18 @@ from grid_cosim.coordination import (
 from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.fleet import Fleet, FleetState
 from grid_cosim.neighbourhood import Neighbourhood
-from tests.neighbours import after, fleet_of, reordered, untrained
+from grid_cosim.policies.view import no_memory
+from grid_cosim.scenario import CONTROLLERS
+from tests.neighbours import DT_H, after, fleet_of, reordered, untrained
 
 N, STEP = 10, 28
 """Step 28 is seven in the evening."""
 PRICES = price_grid(4.0, n_prices=33, smallest=0.002)
+
+
+def demand_of(scene: Scene, last_kw: np.ndarray) -> FleetDemand:
+    policies, memory = untrained(scene.fleet), no_memory(N, DT_H)
+    return FleetDemand(scene.fleet, policies, scene.state, STEP, last_kw, memory)
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class Scene:
 
     @property
     def demand(self) -> FleetDemand:
-        return FleetDemand(self.fleet, untrained(self.fleet), self.state, STEP, np.zeros(N))
+        return demand_of(self, np.zeros(N))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +69,7 @@ def meter(limit_kw: float, offset_kw: float = 0.0) -> MeterState:
     return MeterState(headroom_kw=np.array([limit_kw - offset_kw]), measured_kw=np.array([offset_kw]))
 
 
-def exact(copies: Copies) -> Consensus:
+def exact(copies: Copies) -> Priced:
     """Everyone hears everyone in one round, and the price is refined until it is right."""
     step = NewtonStep(
         communication(copies, "complete"),
@@ -68,11 +79,11 @@ def exact(copies: Copies) -> Consensus:
         dual_iterations=60,
         mixing=FreshMixing(),
     )
-    return Consensus(copies, step, seed=0)
+    return Priced(copies, step, seed=0)
 
 
-def by_curves(copies: Copies) -> Consensus:
-    return Consensus(copies, CurveStep(communication(copies, "complete"), PRICES, rounds=1), seed=0)
+def by_curves(copies: Copies) -> Priced:
+    return Priced(copies, CurveStep(communication(copies, "complete"), PRICES, rounds=1), seed=0)
 
 
 def total_kw(scene: Scene, price: float) -> float:
@@ -119,7 +130,7 @@ def test_the_slope_is_how_the_power_falls(evening: Scene) -> None:
 
 def test_a_household_without_devices_does_not_answer(evening: Scene) -> None:
     fleet = fleet_of(4, ownership={})
-    demand = FleetDemand(fleet, {}, fleet.init(), 0, np.zeros(fleet.n_households))
+    demand = FleetDemand(fleet, {}, fleet.init(), 0, np.zeros(4), no_memory(4, DT_H))
     np.testing.assert_array_equal(demand.power_kw(np.full(4, 0.3)), fleet.base_kw[0])
     np.testing.assert_array_equal(demand.slope_kw(np.full(4, 0.3)), np.zeros(4))
 
@@ -134,7 +145,15 @@ def controllers() -> dict[str, Controller]:
         "independent": Independent(copies, own_shares(copies, np.array([25.0])), PRICES),
         "consensus": exact(copies),
         "consensus by curves": by_curves(copies),
+        "centralised": Priced(copies, ExactStep(copies, 4.0), seed=0),
+        "dimming": Dimming(copies, 4.2),
+        "time_of_use": TimeOfUse(copies, np.linspace(0.1, 0.4, 48)),
     }
+
+
+def test_every_controller_is_among_them() -> None:
+    """All but the optimum, which knows the future and is planned as a whole."""
+    assert set(CONTROLLERS) - {"optimum"} <= set(controllers())
 
 
 every_controller = pytest.mark.parametrize("name", controllers())
@@ -153,15 +172,16 @@ def test_decisions_stay_within_what_devices_can_do(name: str, evening: Scene) ->
         assert ((low <= power) & (power <= high)).all()
     assert (decision.local_price >= 0.0).all()
     np.testing.assert_array_equal(decision.price, decision.local_price)  # one limit, of which all are members
-    assert (decision.messages.sum() > 0) == name.startswith("consensus")
+    talked = decision.negotiated is not None and decision.negotiated.messages.any()
+    assert talked == name.startswith("consensus")
 
 
-@pytest.mark.parametrize("name", ["consensus", "consensus by curves"])
+@pytest.mark.parametrize("name", ["consensus", "consensus by curves", "centralised"])
 def test_what_is_negotiated_is_the_change_since_the_measurement(name: str, evening: Scene) -> None:
     """The same room, whether counted from nothing or from what the homes drew when they were measured."""
     controller, room = controllers()[name], halfway_kw(evening)
     last_kw = np.linspace(-0.5, 3.0, N)
-    demand = FleetDemand(evening.fleet, untrained(evening.fleet), evening.state, STEP, last_kw)
+    demand = demand_of(evening, last_kw)
     _, from_nothing = controller.step(controller.init(), demand=evening.demand, meters=meter(room), step=STEP)
     headroom = meter(room - last_kw.sum())
     _, from_last = controller.step(controller.init(), demand=demand, meters=headroom, step=STEP)
@@ -244,6 +264,82 @@ def test_shares_of_nested_limits_are_the_tightest() -> None:
     np.testing.assert_allclose(own_shares(copies, np.array([7.0, 3.0])), [1.5, 1.5, 2.0, 2.0])
 
 
+def test_the_centre_clears_the_limit_exactly(evening: Scene) -> None:
+    controller, room = controllers()["centralised"], halfway_kw(evening)
+    state, decision = controller.step(controller.init(), demand=evening.demand, meters=meter(room), step=STEP)
+    drawn_kw = total_kw(evening, decision.local_price[0])
+    # single precision resolves the sum to 1e-6 of itself
+    assert room * (1.0 - 1e-5) < drawn_kw <= room
+    _, slack = controller.step(
+        state, demand=evening.demand, meters=meter(1.01 * total_kw(evening, 0.0)), step=STEP
+    )
+    assert not slack.local_price.any()
+    _, hopeless = controller.step(state, demand=evening.demand, meters=meter(0.0), step=STEP)
+    assert (hopeless.local_price == 4.0).all()
+    assert hopeless.negotiated is not None
+    assert hopeless.negotiated.saturated.all()
+
+
+def test_a_surcharge_is_answered_like_a_price_on_which_nobody_agreed(evening: Scene) -> None:
+    surcharge = np.zeros(48)
+    surcharge[STEP] = 0.3
+    _, decision = TimeOfUse(one_limit(), surcharge).step(
+        None, demand=evening.demand, meters=meter(1.0), step=STEP
+    )
+    answered = evening.demand.powers_kw(np.full(N, 0.3))
+    for power, answer in zip(decision.powers_kw, answered, strict=True):
+        assert torch.equal(power, answer)
+    assert (decision.local_price == 0.3).all()
+    _, free = TimeOfUse(one_limit(), surcharge).step(
+        None, demand=evening.demand, meters=meter(1.0), step=STEP + 1
+    )
+    assert not free.local_price.any()
+
+
+# two levels for those who cut: behind meter 1 homes 0 to 3, behind meter 0 homes 0 to 8, home 9 is free
+TWO_LEVELS = Copies.of(csr_array([[1.0] * 9 + [0.0], [1.0] * 4 + [0.0] * 6]), np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "dimmed"),
+    [
+        ("wanted", "wanted", []),
+        ("below", "wanted", range(4)),
+        ("wanted", "below", range(9)),
+        ("below", "below", range(4)),  # what the inner limit takes off is enough for the outer one
+        ("below", "nothing", range(9)),
+    ],
+)
+def test_dimming_cuts_every_device_behind_an_overloaded_limit(
+    inner: str, outer: str, dimmed: list[int], evening: Scene
+) -> None:
+    last_kw = np.linspace(0.5, 3.0, N)
+    cap_kw, demand = 1.0, demand_of(evening, last_kw)
+    wanted = demand.base_kw + evening.fleet.flex_kw(demand.uncontrolled_kw())
+    room = {"wanted": 1e-9, "below": -1e-3, "nothing": -np.inf}
+    headroom = TWO_LEVELS.coupling @ (wanted - last_kw) + np.array([room[outer], room[inner]])
+    meters = MeterState(headroom_kw=headroom, measured_kw=np.zeros(2))
+    _, decision = Dimming(TWO_LEVELS, cap_kw).step(None, demand=demand, meters=meters, step=STEP)
+    for group, power, want in zip(
+        evening.fleet.groups, decision.powers_kw, demand.uncontrolled_kw(), strict=True
+    ):
+        inside = np.isin(group.household, dimmed)
+        assert (power.numpy() == np.where(inside, np.minimum(want.numpy(), cap_kw), want.numpy())).all()
+    assert np.any(evening.fleet.flex_kw(demand.uncontrolled_kw())[:4] > cap_kw)
+    assert not decision.local_price.any()
+
+
+def test_dimming_grants_what_a_device_cannot_do_without(
+    evening: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of nothing and a cap of nothing: only the least that devices must draw is left."""
+    demand, least = evening.demand, torch.full((evening.fleet.groups[0].household.size,), 0.5).double()
+    monkeypatch.setattr(type(evening.fleet.groups[0].device), "bounds", lambda *_: (least, 2.0 * least))
+    _, decision = Dimming(one_limit(), 0.0).step(None, demand=demand, meters=meter(0.0), step=STEP)
+    assert (decision.powers_kw[0] == 0.5).all()
+    assert not any(power.any() for power in decision.powers_kw[1:])
+
+
 @pytest.mark.parametrize("offset_kw", [0.0, 4.0, -3.0])
 def test_consensus_on_a_complete_graph_is_the_central_bisection(evening: Scene, offset_kw: float) -> None:
     room = halfway_kw(evening)
@@ -284,7 +380,6 @@ def neighbourhood(controller: Controller, copies: Copies, fleet: Fleet) -> Neigh
         copies=copies,
         meters=Meters(np.array([25.0]), np.array([100.0]), np.zeros(1)),
         controller=controller,
-        energy_price_eur_per_kwh=0.3,
     )
 
 

@@ -76,6 +76,34 @@ def test_a_fleet_step_is_every_groups_step() -> None:
         alone, out = group.device.step(state.devices[k], powers[k], group.drive.at(26))
         assert all(map(torch.equal, alone, later.devices[k]))
         torch.testing.assert_close(out, outputs[k], rtol=0.0, atol=0.0, equal_nan=True)
-        price = torch.full((group.household.size,), 0.3, dtype=torch.float64)
+        price = torch.full((group.household.size,), fleet.final_energy_price_eur_per_kwh, dtype=torch.float64)
         left = group.device.terminal_cost_eur(alone, group.drive.at(26), price)
-        assert torch.equal(fleet.terminal_cost_eur(later, 26, 0.3)[k], left)
+        assert torch.equal(fleet.terminal_cost_eur(later, 26)[k], left)
+
+
+def test_what_is_owed_at_the_end_is_worth_the_tariff_of_the_day_after() -> None:
+    fleet = fleet_of(10)
+    dear, cheap = (
+        replace(fleet, tariff_eur_per_kwh=np.repeat([0.3, 0.1 + extra, 0.1 - extra], [48, 48, 48]))
+        for extra in (0.5, 0.05)
+    )
+    assert dear.final_energy_price_eur_per_kwh == pytest.approx(0.1)  # the mean counts, not the order
+    state, step = after(fleet, 47), 47
+    for owed, same in zip(
+        dear.terminal_cost_eur(state, step), cheap.terminal_cost_eur(state, step), strict=True
+    ):
+        torch.testing.assert_close(owed, same)
+    for group, k in zip(fleet.groups, range(3), strict=True):
+        price = torch.full((group.household.size,), 0.1, dtype=torch.float64)
+        by_hand = group.device.terminal_cost_eur(state.devices[k], group.drive.at(step), price)
+        torch.testing.assert_close(dear.terminal_cost_eur(state, step)[k], by_hand)
+        assert not torch.allclose(fleet.terminal_cost_eur(state, step)[k], by_hand)  # at 0.3
+
+
+def test_homes_see_the_tariff_of_each_step_and_the_coming_day() -> None:
+    prices = np.random.default_rng(0).uniform(-0.1, 0.5, 48 + 96)
+    fleet = replace(fleet_of(3), tariff_eur_per_kwh=prices)
+    seen = fleet.tariff_view
+    assert seen.floor.shape == (48, 1)
+    assert seen.floor[40, 0] == prices[40:136].min()
+    np.testing.assert_allclose(seen.floor[:, 0] + seen.premium[:, 0], prices[:48])

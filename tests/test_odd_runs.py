@@ -6,11 +6,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from grid_cosim import load_scenario, run
 from grid_cosim.feeder import PandapowerFlow, load_feeder
+from grid_cosim.metrics import kpis
 from grid_cosim.results import Results
 from tests.builders import street
 from tests.study import STUDY, base_load, grid_cosim, lay_out, refused, runs, study, weather
@@ -185,3 +187,22 @@ def test_good_files_are_used_whatever_else_stands_in_them(folder: Path) -> None:
 def test_a_byte_order_mark_is_no_problem(folder: Path) -> None:
     (folder / "study.toml").write_text(STUDY, encoding="utf-8-sig")
     runs(study())
+
+
+def test_prices_that_turn_negative_are_counted_by_the_time_of_the_energy(folder: Path) -> None:
+    """Half an hour in which who draws is paid, half an hour in which it is dear; every controller lives."""
+    (folder / "spot.csv").write_text("time,spot\n2016-01-04 17:00,-0.2\n2016-01-04 17:30,0.5\n", "utf-8")
+    names = ("uncontrolled", "consensus", "centralised", "dimming", "time_of_use")
+    runs(study("tariff.source=spot.csv", controllers=",".join(names)))
+    results = Results.load(folder / "out")
+    stored = kpis(results)
+    for name in names:
+        run = results.runs[name]
+        per_step = run.table("households").groupby("time")[["p_kw", "flex_kw"]].sum()
+        asked = run.table("devices").groupby("time")["requested_kwh"].sum()
+        own = run.table("devices")[["cost_eur", "terminal_cost_eur"]].to_numpy().sum()
+        price = np.array([-0.2, -0.2, 0.5, 0.5])
+        total = own + 0.25 * (price @ per_step["p_kw"])
+        flexibility = own + price @ (0.25 * per_step["flex_kw"] - asked)
+        assert stored[name]["total_cost_eur"] == pytest.approx(total)
+        assert stored[name]["flexibility_cost_eur"] == pytest.approx(flexibility)

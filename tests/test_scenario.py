@@ -56,7 +56,7 @@ def test_all_problems_are_reported_at_once_each_with_its_path(tmp_path: Path) ->
     text = "\n".join(problems)
     assert len(problems) >= 8
     assert "seed: got -3, expected greater than or equal to 0" in text
-    assert "controllers.0: got 'uncontroled', expected 'uncontrolled', 'independent' or 'consensus'" in text
+    assert "controllers.0: got 'uncontroled', expected 'uncontrolled', 'independent', 'consensus'" in text
     assert "time.hours: got 'two days', expected a valid number" in text
     assert "feeder.sorce: no such setting. Did you mean 'source'?" in text
     assert "devices.heat_pumps: 'heat_pumps' is no device. Did you mean 'heat_pump'?" in text
@@ -80,6 +80,24 @@ def test_the_message_names_file_count_and_paths(tmp_path: Path) -> None:
         ('[coordination]\ngraph = "edges"', "coordination: got graph 'edges' without `edges`"),
         ("[coordination]\nrounds = 0", "coordination.rounds: got 0, expected greater than or equal to 1"),
         ("[feeder]\nlimit_share = 0", "feeder.limit_share: got 0, expected greater than 0"),
+        (
+            "[tariff]\nperiods = [{from_hour = 17, to_hour = 17, price_eur_per_kwh = 0.4}]",
+            "tariff.periods.0: got from_hour and to_hour 17, expected a window that lasts",
+        ),
+        (
+            "[tariff]\nperiods = [{from_hours = 17, to_hour = 21, from_hour = 17, price_eur_per_kwh = 0.4}]",
+            "tariff.periods.0.from_hours: no such setting. Did you mean 'from_hour'",
+        ),
+        (
+            "[tariff]\nperiods = [{from_hour = 17, to_hour = 25, price_eur_per_kwh = 0.4}]",
+            "tariff.periods.0.to_hour: got 25, expected less than or equal to 24",
+        ),
+        (
+            "[tariff]\nsource = 'prices.csv'\n"
+            "periods = [{from_hour = 17, to_hour = 21, price_eur_per_kwh = 0.4}]",
+            "tariff: got `periods` and `source`, expected one of them at most",
+        ),
+        ("[time_of_use]\nfrom_hour = 21", "time_of_use: got from_hour and to_hour 21, expected a window"),
         ("seed = 1\nseed = 2", "not valid TOML"),
     ],
 )
@@ -87,6 +105,37 @@ def test_one_problem_one_message(tmp_path: Path, text: str, expected: str) -> No
     problems = problems_of(tmp_path, text)
     assert len(problems) == 1
     assert expected in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ((17, 21), (20, 22), True),
+        ((17, 21), (16, 18), True),
+        ((17, 21), (18, 19), True),
+        ((22, 6), (5, 7), True),
+        ((22, 6), (23, 24), True),
+        ((0, 24), (3, 4), True),
+        ((22, 6), (6, 22), False),
+        ((17, 21), (21, 17), False),
+        ((0, 6), (18, 24), False),
+    ],
+)
+def test_periods_of_a_tariff_must_not_overlap(
+    first: tuple[int, int], second: tuple[int, int], together: bool, tmp_path: Path
+) -> None:
+    for one, other in ((first, second), (second, first)):
+        rows = [f"{{from_hour={a}, to_hour={b}, price_eur_per_kwh=0.4}}" for a, b in (one, other)]
+        text = f"[tariff]\nperiods = [{', '.join(rows)}]"
+        if together:
+            said = problems_of(tmp_path, text)
+            assert len(said) == 1
+            assert (
+                f"tariff: periods: {one[0]} to {one[1]} h and {other[0]} to {other[1]} h overlap" in said[0]
+            )
+        else:
+            scenario = load_scenario(written(tmp_path, text))
+            assert load_scenario(written(tmp_path, scenario.as_toml())) == scenario
 
 
 def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
@@ -124,6 +173,9 @@ def test_a_missing_file_names_those_that_resemble_it() -> None:
 
 
 def test_paths_are_relative_to_the_scenario(tmp_path: Path) -> None:
-    (tmp_path / "weather.csv").write_text("time,temperature_c\n", encoding="utf-8")
-    scenario = load_scenario(written(tmp_path, '[weather]\nsource = "weather.csv"'))
+    for name in ("weather.csv", "prices.csv"):
+        (tmp_path / name).write_text("time,temperature_c\n", encoding="utf-8")
+    text = '[weather]\nsource = "weather.csv"\n[tariff]\nsource = "prices.csv"'
+    scenario = load_scenario(written(tmp_path, text))
     assert Path(scenario.weather.source) == (tmp_path / "weather.csv").resolve()
+    assert scenario.tariff.source == str((tmp_path / "prices.csv").resolve())

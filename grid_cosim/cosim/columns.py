@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ def _names(values: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class NeighbourhoodColumns:
-    """The tables `households`, `devices` and `limits`; of the latter, what the households' side knows."""
+    """The tables of the households' side; of `limits`, what that side knows."""
 
     neighbourhood: Neighbourhood
     household: np.ndarray
@@ -55,6 +56,7 @@ class NeighbourhoodColumns:
             "p_kw": done.p_kw,
             "base_kw": done.base_kw.copy(),
             "flex_kw": done.flex_kw.copy(),
+            "tariff_eur_per_kwh": np.full(self.household.size, done.tariff_eur_per_kwh),
             "price_eur_per_kwh": done.decision.local_price.copy(),
         }
 
@@ -80,8 +82,20 @@ class NeighbourhoodColumns:
             "price_mean_eur_per_kwh": mean,
             "price_min_eur_per_kwh": low,
             "price_max_eur_per_kwh": high,
-            "messages": done.decision.messages.copy(),
+            **_copied(done.decision.negotiated, _SAID),
         }
+
+    def agreement(self, done: NeighbourhoodStep) -> Columns | None:
+        """One row per limit: what theory promises beside what was measured; None where nobody talked."""
+        outcome = done.decision.negotiated
+        if outcome is None or outcome.agreement is None:
+            return None
+        return {"limit": self.limit, **_copied(outcome.agreement, vars(outcome.agreement))}
+
+    def messages(self, done: NeighbourhoodStep) -> np.ndarray:
+        """What was sent about each limit."""
+        outcome = done.decision.negotiated
+        return np.zeros(self.limit.size, dtype=np.int64) if outcome is None else outcome.messages
 
     def price_statistics(self, done: NeighbourhoodStep) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, smallest and largest of the members' copies, per limit; NaN for a limit without members."""
@@ -97,6 +111,9 @@ class NeighbourhoodColumns:
         return mean, np.where(count > 0, low, np.nan), np.where(count > 0, high, np.nan)
 
 
+_SAID = ("messages", "message_bytes", "rounds", "saturated", "consensus_error_eur_per_kwh")
+"""Columns of `limits` that a controller without a negotiation does not have."""
+
 _OUTPUT_COLUMNS = (
     "requested_kwh",
     "due_kwh",
@@ -108,6 +125,11 @@ _OUTPUT_COLUMNS = (
     "too_cold_kelvin_hours",
     "cost_eur",
 )
+
+
+def _copied(outcome: object, names: Iterable[str]) -> Columns:
+    """Attributes of an outcome by their names; none of None."""
+    return {} if outcome is None else {name: getattr(outcome, name).copy() for name in names}
 
 
 def _joined(tensors: Any) -> np.ndarray:

@@ -122,8 +122,8 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             return {name: self._sent(outputs.table(name)) for name in names}
         return {name: outputs.values(model, name)[row] for name in names}
 
-    def _sent(self, columns: Columns) -> Columns:
-        return as_lists(columns) if self._remote else columns
+    def _sent(self, columns: Columns | None) -> Columns | None:
+        return as_lists(columns) if self._remote and columns is not None else columns
 
     def _measured(
         self, inputs: Mapping[str, Any], attribute: str, reduce: Callable[[Any], float]
@@ -144,11 +144,13 @@ class _Outputs:
         self._columns, self._done = columns, done
         self._values: dict[tuple[str, str], list[float]] = {}
 
-    def table(self, name: str) -> Columns:
+    def table(self, name: str) -> Columns | None:
+        make: Callable[[NeighbourhoodStep], Columns | None]
         make = {
             "households": self._columns.households,
             "devices": self._columns.devices,
             "limits": self._columns.limits,
+            "agreement": self._columns.agreement,
         }[name]
         return make(self._done)
 
@@ -170,7 +172,7 @@ _WIRE: Mapping[tuple[str, str], Callable[[NeighbourhoodColumns, NeighbourhoodSte
     ("ConnectionPoint", "Q[MVar]"): lambda at, done: at.neighbourhood.at_connection_points(done.q_kvar) / 1e3,
     ("Limit", "price[EUR/kWh]"): lambda at, done: at.price_statistics(done)[0],
     ("Limit", "limit[MW]"): lambda at, done: done.limit_kw / 1e3,
-    ("Limit", "messages"): lambda at, done: done.decision.messages,
+    ("Limit", "messages"): lambda at, done: at.messages(done),
 }
 """Output attributes, from kW to what the wire carries."""
 

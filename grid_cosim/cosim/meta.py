@@ -47,7 +47,7 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
             Model(
                 "Neighbourhood",
                 "all households of a scenario, with one controller",
-                (_bulk("households"), _bulk("devices"), _bulk("limits")),
+                (_bulk("households"), _bulk("devices"), _bulk("limits"), _bulk("agreement")),
                 public=True,
             ),
             Model(
@@ -172,7 +172,10 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
             Model(
                 "Recorder",
                 "writes a run's tables; any other attribute goes to `signals.parquet`",
-                tuple(_table(name) for name in ("households", "devices", "limits", "lines", "buses", "grid")),
+                tuple(
+                    _table(name)
+                    for name in ("households", "devices", "limits", "agreement", "lines", "buses", "grid")
+                ),
                 public=True,
                 any_inputs=True,
             ),

@@ -181,7 +181,7 @@ def _joined(table: str, sources: Mapping[str, Mapping[str, Any]]) -> dict[str, A
     columns: dict[str, Any] = dict(sources[first])
     for source in others:
         columns |= _matched(table, columns, sources[source], source)
-    return {name: columns.get(name, _unknown(name)) for name in TABLES[table] if name != "time"}
+    return {name: columns.get(name, TABLES[table][name].unknown) for name in TABLES[table] if name != "time"}
 
 
 def _matched(
@@ -201,15 +201,10 @@ def _matched(
     row = {name: i for i, name in enumerate(part[key])}
     order = np.array([row.get(name, -1) for name in columns[key]], dtype=np.int64)
     return {
-        name: np.where(order >= 0, np.asarray(values)[order], _unknown(name))
+        name: np.where(order >= 0, np.asarray(values)[order], TABLES[table][name].unknown)
         for name, values in part.items()
         if name != key
     }
-
-
-def _unknown(column: str) -> Any:
-    """What stands where no source knows: nothing was counted, and no number is a number."""
-    return 0 if column == "messages" else np.nan
 
 
 def main() -> None:

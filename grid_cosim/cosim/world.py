@@ -55,7 +55,7 @@ def connect_feeder(world: Any, neighbourhood: Any, grid: Any) -> None:
 
 def connect_recorder(world: Any, neighbourhood: Any, grid: Any, recorder: Any) -> None:
     """All tables to the recorder."""
-    world.connect(neighbourhood, recorder, "households", "devices", "limits")
+    world.connect(neighbourhood, recorder, "households", "devices", "limits", "agreement")
     world.connect(grid, recorder, "lines", "buses", "limits", "grid")
 
 

@@ -12,6 +12,7 @@ from grid_cosim.plots.curves import (
     energy_unserved,
     indoor_temperature,
     price,
+    tariff,
     transformer_loading,
 )
 from grid_cosim.plots.feeder_map import MapFrames, feeder_map, map_frames
@@ -27,5 +28,6 @@ __all__ = [
     "indoor_temperature",
     "map_frames",
     "price",
+    "tariff",
     "transformer_loading",
 ]

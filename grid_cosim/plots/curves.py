@@ -63,19 +63,40 @@ def price(results: Results, *, limit: str | None = None, x_range: Any = None) ->
     mean, low, high = (f"price_{which}_eur_per_kwh" for which in ("mean", "min", "max"))
     priced = [name for name, run in results.runs.items() if (run.table("limits")[high] > 0.0).any()]
     source, runs = _limit_source(results, [mean, low, high], limit, priced)
-    talking = [name for name in priced if results.runs[name].table("limits")["messages"].any()]
+    common = [name for name in priced if _is_common(results.runs[name], low, high)]
     for controller, colour in runs.items():
         look = {"source": source, "legend_label": controller}
-        if controller in talking or not talking:
+        if controller in common or not common:
             band = {"step_mode": "after", "fill_color": colour, "fill_alpha": 0.22}
             plot.varea_step("time", f"{low} {controller}", f"{high} {controller}", **band, **look)
         plot.step("time", f"{mean} {controller}", mode="after", color=colour, line_width=2, **look)
     value = f"@{{{mean} %s}}{{0.000}} (@{{{low} %s}}{{0.000}} – @{{{high} %s}}{{0.000}}) EUR/kWh"
     _finish(plot, source, list(runs), value, from_zero_up=True)
-    if talking:  # private prices of homes that do not talk may be anything: neither band nor axis is theirs
+    if common:  # private prices of homes that do not talk may be anything: neither band nor axis is theirs
         plot.y_range.end = _ROOM_ABOVE * max(
-            results.runs[name].table("limits")[mean].max() for name in talking
+            results.runs[name].table("limits")[mean].max() for name in common
         )
+    return plot
+
+
+def _is_common(run: Run, low: str, high: str) -> bool:
+    """Whether homes have the price together: they agree on it by messages, or it is given to all alike."""
+    limits = run.table("limits")
+    return bool(limits["messages"].any() or (limits[low] == limits[high]).all())
+
+
+def tariff(results: Results, *, x_range: Any = None) -> figure:
+    """What energy costs, the same for every controller; nothing is drawn where it never changes."""
+    plot = time_figure(name="tariff", y_label="tariff, EUR/kWh", height=220, x_range=x_range)
+    longest = max((run.table("households") for run in results.runs.values()), key=len)
+    price = longest.drop_duplicates("time").set_index("time")["tariff_eur_per_kwh"]
+    if price.nunique() > 1:
+        starts = block_starts(len(price))
+        largest = np.fmax.reduceat(price.to_numpy(), starts)
+        source = ColumnDataSource({"time": price.index.to_numpy()[starts], "price tariff": largest})
+        look = {"source": source, "mode": "after", "legend_label": "tariff"}
+        plot.step("time", "price tariff", color=INK, line_width=2, **look)
+        _finish(plot, source, ["tariff"], "@{price %s}{0.000} EUR/kWh", from_zero_up=price.min() >= 0.0)
     return plot
 
 

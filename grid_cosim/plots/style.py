@@ -20,6 +20,7 @@ _KNOWN = {
     "consensus": "#0f83a6",
     "centralised": "#7559b5",
     "dimming": "#c4679b",
+    "time_of_use": "#3f9a6b",
 }
 # Okabe and Ito 2008, "Color Universal Design": distinguishable with any colour vision.
 _OTHERS = ("#009e73", "#56b4e9", "#e69f00", "#cc79a7", "#999999")

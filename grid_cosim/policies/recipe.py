@@ -48,6 +48,7 @@ class PpoSettings:
     exploration: float = 3.0
     """First spread of the activation; the power range is open from about -5 to 5."""
     critic_hidden: tuple[int, ...] = (128, 128)
+    """Widths of the critic's hidden layers."""
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,26 @@ from grid_cosim.metrics import KPIS, is_good, kpis
 from grid_cosim.plots.curves import worst_limit
 from grid_cosim.plots.feeder_map import LOADING_STEP_PERCENT, VOLTAGE_STEP_PU
 from grid_cosim.plots.style import loading_palette
+from grid_cosim.report.agreement import agreement_rows
 from grid_cosim.report.reading import Values, reading, warnings
 from grid_cosim.results import Results
 
-_DIGITS = {"% of limit": 1, "%": 3, "kWh": 1, "K·h": 2, "EUR/kWh": 4, "EUR": 2, "s": 1, "": 1}
+_DIGITS = {"% of limit": 1, "%": 3, "kWh": 1, "K·h": 2, "EUR/kWh": 4, "EUR": 2, "s": 1, "B": 0, "": 1}
 _CURVES = {
     "price": plots.price,
+    "tariff": plots.tariff,
     "energy_served": plots.energy_served,
     "energy_unserved": plots.energy_unserved,
     "energy_owed": plots.energy_owed,
     "temperature": plots.indoor_temperature,
 }
+_AGREED = {
+    "price_eur_per_kwh": ("Copies of the price apart", "EUR/kWh"),
+    "excess_kw": ("Demand above the limit, on average", "kW"),
+    "estimate_kw": ("Estimates of the excess off by", "kW"),
+}
+_MOST_LIMITS = 12
+"""Rows of that table."""
 _SEEK = "window.dispatchEvent(new CustomEvent('seek', {detail: cb_obj.x}))"
 
 
@@ -59,6 +68,7 @@ def build_report(results: Results) -> str:
         readings={name: reading(results, name, values) for name in results.runs},
         kpi_rows=_kpi_rows(results, values),
         limits=_limits_by_peak(results),
+        agreement=_agreement(results),
         divs=dict.fromkeys(("loading", *_CURVES)) | {name: Markup(div) for name, div in divs.items()},
         n_frames=len(frames.times),
         bokeh=Markup(_bokeh()),
@@ -68,13 +78,15 @@ def build_report(results: Results) -> str:
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("grid_cosim.report", "."),
         autoescape=lambda name: name is not None and ".html" in name,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["significant"] = _significant
+    return environment
 
 
 def _figures(results: Results) -> tuple[dict[str, figure], plots.MapFrames]:
@@ -173,6 +185,26 @@ def _kpi_rows(results: Results, values: Values) -> list[dict[str, Any]]:
         }
         for name, kpi in KPIS.items()
     ]
+
+
+def _agreement(results: Results) -> dict[str, Any] | None:
+    """The table of what was agreed: only columns in which something stands; None where nothing was."""
+    rows = agreement_rows(results)
+    if not rows:
+        return None
+    shown = {
+        name: heading
+        for name, heading in _AGREED.items()
+        if any(np.isfinite(getattr(row, name).measured) for row in rows)
+    }
+    return {"rows": rows[:_MOST_LIMITS], "pairs": shown, "hidden": len(rows[_MOST_LIMITS:])}
+
+
+def _significant(value: float) -> str:
+    """Three digits; a dash where there is no number, and words where everything is allowed."""
+    if np.isinf(value):
+        return "no bound"
+    return "–" if np.isnan(value) else f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
 
 
 def _mark(results: Results, name: str, controller: str, values: Values) -> bool | None:

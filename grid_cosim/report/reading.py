@@ -29,6 +29,7 @@ def warnings(results: Results) -> list[str]:
     found = list(results.warnings)
     for controller, run in results.runs.items():
         found += _status_warnings(controller, run) + _power_flow_warnings(controller, run)
+        found += _saturation_warnings(controller, run)
     said = {warning.partition(":")[0] for warning in results.warnings}
     return found + [warning for limit, warning in _hopeless_limits(results).items() if limit not in said]
 
@@ -107,10 +108,9 @@ def _power_flow_warnings(controller: str, run: Run) -> list[str]:
     found = []
     diverged = grid.loc[~grid["converged"].astype(bool), "time"]
     if len(diverged):
-        steps = f"{len(diverged)} step{'s' if len(diverged) > 1 else ''}"
         found.append(
-            f"{controller}: the power flow did not converge in {steps}, first on {when(diverged.min())}. "
-            "Nothing is shown there."
+            f"{controller}: the power flow did not converge in {_steps(diverged)}, first on "
+            f"{when(diverged.min())}. Nothing is shown there."
         )
     checked = grid["ac_check_dv_pu"].max()
     if checked > (KPIS["ac_check_max_dv_pu"].good_up_to or np.inf):
@@ -118,14 +118,34 @@ def _power_flow_warnings(controller: str, run: Run) -> list[str]:
     return found
 
 
+def _saturation_warnings(controller: str, run: Run) -> list[str]:
+    """Limits that even the largest price could not hold, where not the inflexible load alone is too much."""
+    limits = run.table("limits")
+    stuck = limits[limits["saturated"].astype(bool) & ~_hopeless(limits)]
+    return [
+        f"{controller}: the largest price was not enough for {limit} in {_steps(rows)}, first on "
+        f"{when(rows['time'].min())}. Either nothing more could be postponed behind it, or the homes had too "
+        "few rounds to agree."
+        for limit, rows in stuck.groupby("limit", observed=True)
+    ]
+
+
+def _hopeless(limits: pd.DataFrame) -> pd.Series:
+    """Where the inflexible load alone exceeds the limit."""
+    return limits["base_kw"] > limits["limit_kw"] - limits["offset_kw"]
+
+
+def _steps(rows: pd.DataFrame | pd.Series) -> str:
+    return f"{len(rows)} step{'s' if len(rows) > 1 else ''}"
+
+
 def _hopeless_limits(results: Results) -> dict[str, str]:
     """Limits that the inflexible load alone exceeds, each with words: no controller can help."""
     seen: dict[str, str] = {}
     for run in results.runs.values():
         limits = run.table("limits")
-        hopeless = limits[limits["base_kw"] > limits["limit_kw"] - limits["offset_kw"]]
+        hopeless = limits[_hopeless(limits)]
         for limit, rows in hopeless.groupby("limit", observed=True):
-            steps = f"{len(rows)} step{'s' if len(rows) > 1 else ''}"
-            text = f"{limit}: the inflexible load alone exceeds the limit in {steps}, first on "
+            text = f"{limit}: the inflexible load alone exceeds the limit in {_steps(rows)}, first on "
             seen.setdefault(str(limit), f"{text}{when(rows['time'].min())}. No controller can hold it there.")
     return seen

@@ -37,8 +37,6 @@ class Basis:
     """One line that names the study."""
     dt_h: float
     """Length of a control step in hours."""
-    tariff_eur_per_kwh: float
-    """Price of energy, the same at all times."""
     comfort_low_c: float | None = None
     """Lower bound of the comfort band in °C, mean over the homes; `None` where they have none."""
 

@@ -40,6 +40,11 @@ class Column:
     meaning: str
     """What it says, for the documentation and the schema's metadata."""
 
+    @property
+    def unknown(self) -> Any:
+        """What stands where nobody knows: nothing was counted or seen, and no number is a number."""
+        return {_COUNT: 0, _FLAG: False}.get(self.dtype, np.nan)
+
 
 def _table(**columns: Column) -> Mapping[str, Column]:
     """Put the time that every table has in front."""
@@ -54,6 +59,7 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             p_kw=Column(_FLOAT, "kW", "net power, consumption positive"),
             base_kw=Column(_FLOAT, "kW", "its inflexible part"),
             flex_kw=Column(_FLOAT, "kW", "its flexible part, the devices"),
+            tariff_eur_per_kwh=Column(_FLOAT, "EUR/kWh", "what energy cost"),
             price_eur_per_kwh=Column(_FLOAT, "EUR/kWh", "local congestion price that its devices acted on"),
         ),
         "devices": _table(
@@ -97,6 +103,53 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             ),
             messages=Column(
                 _COUNT, "", "messages between members in this step, one per directed edge and round"
+            ),
+            message_bytes=Column(_COUNT, "B", "their size, at 8 bytes per number"),
+            rounds=Column(_COUNT, "", "rounds of messages in this step, one after the other"),
+            saturated=Column(
+                _FLAG,
+                "",
+                "whether a member's copy stood at the largest price and still saw the limit exceeded",
+            ),
+            consensus_error_eur_per_kwh=Column(
+                _FLOAT,
+                "EUR/kWh",
+                "root mean square of all copies of the congestion price, the meter's included, about their "
+                "mean; NaN where nothing was negotiated",
+            ),
+        ),
+        "agreement": _table(
+            limit=Column(_NAME, "", "the limited element"),
+            mixing_rate=Column(_FLOAT, "", "σ of the limit's graph: what a plain round leaves at most"),
+            contraction=Column(
+                _FLOAT,
+                "",
+                "what the rounds of one exchange, here the last, leave of a disagreement at most; 1 where "
+                "links may fail: nothing is promised",
+            ),
+            drift_eur_per_kwh=Column(
+                _FLOAT,
+                "EUR/kWh",
+                "root mean square about their mean of the moves that nodes make before they talk, largest "
+                "iteration; `gradient` only",
+            ),
+            asked_excess_kw=Column(
+                _FLOAT,
+                "kW",
+                "by how much the demand at each iteration's prices exceeds the limit, mean over the "
+                "iterations; `gradient` only",
+            ),
+            excess_bound_kw=Column(
+                _FLOAT, "kW", "its bound, which holds for their means over time; `gradient` only"
+            ),
+            estimate_error_kw=Column(
+                _FLOAT,
+                "kW",
+                "root mean square error of the nodes' estimates of the excess over the limit, at the price "
+                "where it is largest; `curve` and `newton` only",
+            ),
+            estimate_bound_kw=Column(
+                _FLOAT, "kW", "what the rounds may leave of it at most; `curve` and `newton` only"
             ),
         ),
         "lines": _table(

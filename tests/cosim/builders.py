@@ -8,15 +8,16 @@ from datetime import datetime
 import numpy as np
 import torch
 
-from grid_cosim.controllers import Consensus, Controller, Uncontrolled
+from grid_cosim.controllers import Controller, Priced, Uncontrolled
 from grid_cosim.coordination import Copies, CurveStep, communication, price_grid
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.devices import HeatPumpPopulation, VehiclePopulation
 from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_fleet
 from grid_cosim.neighbourhood import Neighbourhood
-from grid_cosim.policies.checkpoint import Policy
+from grid_cosim.policies.checkpoint import Policy, policy_features
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
+from grid_cosim.tariff import flat_tariff
 from tests.builders import street
 
 START = datetime(2016, 1, 19, 17)
@@ -33,6 +34,7 @@ def small_neighbourhood(feeder: Feeder, *, n_steps: int = 8, controller: str = "
     fleet = draw_fleet(
         base_kw=rng.uniform(5.0, 15.0, (n_steps, n)),
         base_kvar=rng.uniform(0.5, 1.5, (n_steps, n)),
+        tariff_eur_per_kwh=flat_tariff(0.3, n_steps=n_steps, dt_h=0.25),
         ownership={
             "electric_vehicle": Ownership(VehiclePopulation(), 1.0, 0.98),
             "heat_pump": Ownership(HeatPumpPopulation(), 0.5, 0.95),
@@ -56,7 +58,6 @@ def small_neighbourhood(feeder: Feeder, *, n_steps: int = 8, controller: str = "
             feeder.first_limit_kw() / 4, feeder.limits.limit_percent / 4, np.zeros(feeder.limits.n_limits)
         ),
         controller=_controller(controller, copies),
-        energy_price_eur_per_kwh=0.3,
     )
 
 
@@ -64,7 +65,7 @@ def _controller(name: str, copies: Copies) -> Controller:
     if name == "uncontrolled":
         return Uncontrolled(copies)
     graph = communication(copies, "complete")
-    return Consensus(copies, CurveStep(graph, price_grid(4.0), rounds=2), seed=1)
+    return Priced(copies, CurveStep(graph, price_grid(4.0), rounds=2), seed=1)
 
 
 def _untrained(fleet: Fleet) -> dict[str, Policy]:
@@ -72,8 +73,8 @@ def _untrained(fleet: Fleet) -> dict[str, Policy]:
     return {
         group.kind: Policy(
             kind=group.kind,
-            feature_names=group.device.feature_names,
-            network=PriceMonotoneNetwork(NetworkConfig(len(group.device.feature_names))).requires_grad_(
+            feature_names=policy_features(group.device),
+            network=PriceMonotoneNetwork(NetworkConfig(len(policy_features(group.device)))).requires_grad_(
                 False
             ),
             recipe={},

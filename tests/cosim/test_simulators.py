@@ -86,6 +86,10 @@ def limits_of_households(*names: str) -> dict:
         "price_min_eur_per_kwh": np.full(n, 0.1),
         "price_max_eur_per_kwh": np.full(n, 0.1),
         "messages": np.arange(n),
+        "message_bytes": 8 * np.arange(n),
+        "rounds": np.arange(n),
+        "saturated": np.arange(n) > 1,
+        "consensus_error_eur_per_kwh": np.full(n, 0.01),
     }
 
 
@@ -112,13 +116,16 @@ def test_both_sides_of_a_limit_are_matched_by_its_name(tmp_path: Path):
     assert written["loading_percent"].tolist() == pytest.approx([0.0, np.nan, 7.0], nan_ok=True)
     assert written["p_kw"].tolist() == pytest.approx([0.0, np.nan, 70.0], nan_ok=True)
     assert written["limit_kw"].tolist() == [50.0, 51.0, 52.0]
+    assert written["saturated"].tolist() == [False, False, True]
 
 
 def test_what_nobody_sends_is_nan_and_no_message(tmp_path: Path):
     written = recorded_limits(tmp_path, {"G": limits_of_grid("Trafo-3")})
     assert written["loading_percent"].tolist() == [3.0]
     assert written["price_mean_eur_per_kwh"].isna().all()
-    assert written["messages"].tolist() == [0]
+    assert written["messages"].tolist() == written["rounds"].tolist() == [0]
+    assert written["saturated"].tolist() == [False]
+    assert written["consensus_error_eur_per_kwh"].isna().all()
 
 
 def test_two_sources_of_the_same_columns_are_refused(tmp_path: Path):

@@ -86,7 +86,7 @@ def synthetic_results(
             "seed": seed,
             "policies": {"heat_pump": "sha256:12ab"},
         },
-        basis=Basis("A cold evening", DT_H, TARIFF_EUR_PER_KWH, 20.0),
+        basis=Basis("A cold evening", DT_H, 20.0),
         topology=topology,
         runs=runs,
     )
@@ -120,6 +120,7 @@ class _Town:
         limit_p_kw = p_kw @ self.member.T
         loading = 100.0 * limit_p_kw / self.limit_kw
         price = np.clip((loading - 92.0) / 40.0, 0.0, 0.4) * (controller != "uncontrolled")
+        talks = controller == "consensus"
         spread = price * {"independent": 0.9, "consensus": 0.04}.get(controller, 0.0)
         cold = np.cumsum(np.clip(self.heat_kw - heat, 0, None) - 0.12, axis=0).clip(0) * 0.35
         temperature = 20.6 + 0.5 * np.sin(np.arange(len(self.times)) / 15)[:, None] - cold
@@ -161,7 +162,13 @@ class _Town:
         tables = {
             "households": self._long(
                 {"household": names},
-                {"p_kw": p_kw, "base_kw": self.base_kw, "flex_kw": flexes, "price_eur_per_kwh": homes_price},
+                {
+                    "p_kw": p_kw,
+                    "base_kw": self.base_kw,
+                    "flex_kw": flexes,
+                    "tariff_eur_per_kwh": np.full_like(p_kw, TARIFF_EUR_PER_KWH),
+                    "price_eur_per_kwh": homes_price,
+                },
             ),
             "devices": devices,
             "limits": self._long(
@@ -176,9 +183,14 @@ class _Town:
                     "price_mean_eur_per_kwh": price,
                     "price_min_eur_per_kwh": np.clip(price - spread, 0, None),
                     "price_max_eur_per_kwh": price + spread,
-                    "messages": np.full(loading.shape, 20 * self.n_homes * (controller == "consensus")),
+                    "messages": np.full(loading.shape, 20 * self.n_homes * talks),
+                    "message_bytes": np.full(loading.shape, 12_640 * self.n_homes * talks),
+                    "rounds": np.full(loading.shape, 10 * talks),
+                    "saturated": np.zeros(loading.shape, dtype=bool),
+                    "consensus_error_eur_per_kwh": 0.5 * spread if talks else np.full(loading.shape, np.nan),
                 },
             ),
+            **({"agreement": self._agreement(loading.shape)} if talks else {}),
             "lines": self._long(
                 {"line": self.topology.lines["line"].to_numpy()},
                 {"loading_percent": line_loading, "p_kw": flow},
@@ -234,6 +246,15 @@ class _Town:
         taken = np.zeros_like(drop)
         np.add.at(taken.T, topology.homes["bus"].map(row).to_numpy(), p_kw.T)
         return self._long({"bus": topology.buses["bus"].to_numpy()}, {"vm_pu": 1.01 - drop, "p_kw": taken})
+
+    def _agreement(self, shape: tuple[int, int]) -> pd.DataFrame:
+        """As `curve` has it."""
+        values = {
+            name: np.full(shape, np.nan) for name in TABLES["agreement"] if name not in ("time", "limit")
+        }
+        values["mixing_rate"][:], values["contraction"][:] = 0.9, 0.05
+        values["estimate_error_kw"][:], values["estimate_bound_kw"][:] = 0.4, 0.7
+        return self._long({"limit": self.topology.limits["limit"].to_numpy()}, values)
 
     def _grid(self, p_kw: np.ndarray) -> pd.DataFrame:
         n_steps = len(self.times)

@@ -35,16 +35,21 @@ def results() -> Results:
             price_min_eur_per_kwh=[0.0, 0.0, 0.10, 0.0],
             price_max_eur_per_kwh=[0.0, 0.0, 0.30, 0.04],
             messages=[30, 10, 30, 10],
+            message_bytes=[4800, 80, 4800, 80],
         ),
         "households": _table(
-            "households", time=TIMES.repeat(2), p_kw=[4.0, 2.0, 6.0, 0.0], flex_kw=[3.0, 1.0, 5.0, 0.0]
+            "households",
+            time=TIMES.repeat(2),
+            p_kw=[4.0, 2.0, 6.0, 0.0],
+            flex_kw=[3.0, 1.0, 5.0, 0.0],
+            tariff_eur_per_kwh=[0.4, 0.4, 0.8, 0.8],
         ),
         "devices": _table(
             "devices",
             time=TIMES.repeat(2),
             kind=["electric_vehicle", "heat_pump"] * 2,
             household=["Household-0", "Household-1"] * 2,
-            requested_kwh=[2.0, 0.25, 0.0, 0.0],
+            requested_kwh=[2.0, 0.25, 0.0, 0.5],
             due_kwh=[0.0, 0.0, 8.0, 0.0],
             unserved_kwh=[0.0, 0.0, 2.0, 0.0],
             owed_kwh=[5.0, 0.0, 1.5, 0.0],
@@ -56,7 +61,7 @@ def results() -> Results:
         "grid": _table("grid", time=TIMES, ac_check_dv_pu=[np.nan, 2e-9]),
     }
     topology = street_topology(2, 1)
-    return Results({}, {}, Basis("x", 0.25, 0.4), topology, {"consensus": Run(tables, wall_time_s=3.5)})
+    return Results({}, {}, Basis("x", 0.25), topology, {"consensus": Run(tables, wall_time_s=3.5)})
 
 
 def test_every_kpi_on_a_table_small_enough_to_do_by_hand(results):
@@ -69,13 +74,49 @@ def test_every_kpi_on_a_table_small_enough_to_do_by_hand(results):
             "cold_kelvin_hours_per_home": 0.75,  # one home has a heat pump
             "price_spread_eur_per_kwh": 0.12,  # 0.20 and 0.04
             "messages_per_home_per_step": 20.0,  # 80 over 2 homes and 2 steps
-            "flexibility_cost_eur": 2.0,  # 1 + 1 + 0.4 · (9 · 0.25 − 2.25)
-            "total_cost_eur": 3.2,  # 1 + 1 + 0.4 · 12 · 0.25
+            "message_bytes_per_home_per_step": 2440.0,
+            "flexibility_cost_eur": 2.1,  # 1 + 1 + 0.4 · (4 · 0.25 − 2.25) + 0.8 · (5 · 0.25 − 0.5)
+            "total_cost_eur": 3.8,  # 1 + 1 + 0.4 · 6 · 0.25 + 0.8 · 6 · 0.25
+            "total_cost_gap_percent": math.nan,  # there is no optimum to compare with
+            "flexibility_cost_gap_percent": math.nan,
             "ac_check_max_dv_pu": 2e-9,
             "wall_time_s": 3.5,
         },
         rel=1e-12,
+        nan_ok=True,
     )
+
+
+def test_the_gap_is_what_a_run_costs_beyond_the_optimum(results):
+    """The same tables but 0.8 kWh less in the first step, at 0.4 EUR/kWh; 2 EUR of own cost."""
+    tables = results.runs["consensus"].tables
+    cheaper = tables["households"].copy()
+    cheaper.loc[0, ["p_kw", "flex_kw"]] -= 3.2
+    runs = {"consensus": Run(tables), "optimum": Run({**tables, "households": cheaper})}
+    values = kpis(dataclasses.replace(results, runs=runs))
+    assert values["consensus"]["total_cost_gap_percent"] == pytest.approx(100.0 * 0.32 / 3.48)
+    assert values["consensus"]["flexibility_cost_gap_percent"] == pytest.approx(100.0 * 0.32 / 2.0)
+    assert values["optimum"]["total_cost_gap_percent"] == 0.0
+
+
+@pytest.mark.parametrize("stopped", ["consensus", "optimum"])
+def test_a_run_that_stopped_early_has_no_gap(results, stopped):
+    tables = results.runs["consensus"].tables
+    runs = {
+        name: Run(tables, "failed" if name == stopped else "complete") for name in ("consensus", "optimum")
+    }
+    values = kpis(dataclasses.replace(results, runs=runs))
+    assert math.isnan(values["consensus"]["total_cost_gap_percent"])
+
+
+def test_there_is_no_share_of_an_optimum_that_gains(results):
+    """Heat left above the set point is credited: that may be more than what waiting has cost."""
+    tables = results.runs["consensus"].tables
+    warm = tables["devices"].assign(terminal_cost_eur=-0.4)
+    runs = {"consensus": Run(tables), "optimum": Run({**tables, "devices": warm})}
+    values = kpis(dataclasses.replace(results, runs=runs))
+    assert values["consensus"]["total_cost_gap_percent"] > 0.0
+    assert math.isnan(values["consensus"]["flexibility_cost_gap_percent"])
 
 
 def test_what_does_not_apply_is_nan_and_null_in_the_file(results, tmp_path):
@@ -86,7 +127,13 @@ def test_what_does_not_apply_is_nan_and_null_in_the_file(results, tmp_path):
     results = dataclasses.replace(results, runs={"consensus": Run(tables, wall_time_s=1.0), "mine": Run({})})
     values = kpis(results)
     absent = {name for name, value in values["consensus"].items() if math.isnan(value)}
-    assert absent == {"unserved_energy_percent", "cold_kelvin_hours_per_home", "ac_check_max_dv_pu"}
+    assert absent == {
+        "unserved_energy_percent",
+        "cold_kelvin_hours_per_home",
+        "total_cost_gap_percent",
+        "flexibility_cost_gap_percent",
+        "ac_check_max_dv_pu",
+    }
     assert all(math.isnan(value) for value in values["mine"].values())
     stored = json.loads(write_kpis(results, tmp_path).read_text())
     assert stored["consensus"]["cold_kelvin_hours_per_home"] is None

@@ -15,6 +15,7 @@ from grid_cosim import plots
 from grid_cosim.metrics import KPIS
 from grid_cosim.plots.geometry import geometry
 from grid_cosim.report import _packed, build_report, write_report
+from grid_cosim.report.agreement import Pair, agreement_rows
 from grid_cosim.report.reading import warnings
 from grid_cosim.results import Results, Run
 from tests.results.builders import street_topology, synthetic_results
@@ -59,7 +60,18 @@ def test_the_page_loads_nothing_from_anywhere(page):
 
 def test_the_page_has_every_section_and_controller(page, results):
     ids = {attributes.get("id") for _, attributes in _tags(page)}
-    sections = {"reading", "kpis", "map", "loading", "price", "energy", "temperature", "assumptions", "cite"}
+    sections = {
+        "reading",
+        "kpis",
+        "map",
+        "loading",
+        "price",
+        "agreement",
+        "energy",
+        "temperature",
+        "assumptions",
+        "cite",
+    }
     assert sections <= ids
     assert "warnings" not in ids
     for controller in results.runs:
@@ -108,6 +120,86 @@ def test_limits_that_nobody_can_hold_and_steps_without_solution_are_told(results
         "Trafo-1: the inflexible load alone exceeds the limit in 1 step, first on Tue 19 Jan 12:00. "
         "No controller can hold it there.",
     ]
+
+
+def test_a_limit_that_no_price_held_is_told_unless_the_inflexible_load_is_why(results):
+    run = results.runs["consensus"]
+    limits = run.tables["limits"].copy()
+    rows = limits.index[limits["limit"] == "Trafo-1"][10:13]
+    limits.loc[rows, "saturated"] = True
+    limits.loc[rows[0], "base_kw"] = limits["limit_kw"].max() + 1.0
+    changed = dataclasses.replace(run, tables={**run.tables, "limits": limits})
+    told = warnings(dataclasses.replace(results, runs={"consensus": changed}))
+    assert told == [
+        "consensus: the largest price was not enough for Trafo-1 in 2 steps, first on Tue 19 Jan 14:45. "
+        "Either nothing more could be postponed behind it, or the homes had too few rounds to agree.",
+        "Trafo-1: the inflexible load alone exceeds the limit in 1 step, first on Tue 19 Jan 14:30. "
+        "No controller can hold it there.",
+    ]
+
+
+def test_what_rounds_left_stands_beside_what_they_promised(page, results):
+    section = page[page.index('id="agreement"') : page.index('id="energy"')]
+    assert ">0.9000</td><td>10</td><td>0.05</td>" in section
+    assert re.search(r'"within the bound">✓</i>0.4</td><td>0.7</td>', section)
+    assert "Demand above the limit" not in section  # which is for `gradient`
+    alone = dataclasses.replace(results, runs={"independent": results.runs["independent"]})
+    assert 'id="agreement"' not in build_report(alone)
+
+
+def _gradient(run: Run, **changed: object) -> Run:
+    """The run as if the gradient step had negotiated it."""
+    shares = {"estimate_error_kw": np.nan, "estimate_bound_kw": np.nan, "contraction": 0.5}
+    drifts = {"drift_eur_per_kwh": 0.01, "asked_excess_kw": -3.0, "excess_bound_kw": 2.0}
+    agreement = run.tables["agreement"].assign(**{**shares, **drifts, **changed})
+    limits = run.tables["limits"].assign(consensus_error_eur_per_kwh=0.004)
+    return dataclasses.replace(run, tables={**run.tables, "agreement": agreement, "limits": limits})
+
+
+def test_prices_of_the_gradient_have_a_bound_and_links_that_fail_have_none(results):
+    run = results.runs["consensus"]
+    row, _ = agreement_rows(dataclasses.replace(results, runs={"consensus": _gradient(run)}))
+    # 0.01 · 0.5/(1 − 0.5): a drift that is the same in all steps
+    assert row.price_eur_per_kwh == Pair(pytest.approx(0.004), pytest.approx(0.01))
+    assert row.excess_kw == Pair(-3.0, 2.0)
+    assert (row.price_eur_per_kwh.kept, row.excess_kw.kept, row.estimate_kw.kept) == (True, True, None)
+    failing = dataclasses.replace(results, runs={"consensus": _gradient(run, contraction=1.0)})
+    assert agreement_rows(failing)[0].price_eur_per_kwh.bound == np.inf
+    assert "no bound" in build_report(failing)
+
+
+def test_only_steps_with_a_price_count(results):
+    run = results.runs["consensus"]
+    agreement = run.tables["agreement"].copy()
+    limits = run.tables["limits"]
+    free = limits["price_mean_eur_per_kwh"].to_numpy() == 0.0
+    assert 0 < free.sum() < len(free)
+    agreement.loc[free, "estimate_error_kw"] = 1e9
+    changed = dataclasses.replace(run, tables={**run.tables, "agreement": agreement})
+    for row in agreement_rows(dataclasses.replace(results, runs={"consensus": changed})):
+        assert row.estimate_kw.measured == pytest.approx(0.4)
+
+
+def test_the_dearest_limits_come_first_and_those_without_a_price_not_at_all(results):
+    run = results.runs["consensus"]
+
+    def shown(factor: float) -> list[str]:
+        limits = run.tables["limits"].copy()
+        limits.loc[limits["limit"] == "Trafo-0", "price_mean_eur_per_kwh"] *= factor
+        changed = dataclasses.replace(run, tables={**run.tables, "limits": limits})
+        rows = agreement_rows(dataclasses.replace(results, runs={**results.runs, "consensus": changed}))
+        return [row.limit for row in rows]
+
+    assert shown(2.0) == ["Trafo-0", "Trafo-1"]
+    assert shown(0.5) == ["Trafo-1", "Trafo-0"]
+    assert shown(0.0) == ["Trafo-1"]
+
+
+def test_a_bound_that_was_not_kept_is_marked(results):
+    run = results.runs["consensus"]
+    page = build_report(dataclasses.replace(results, runs={"consensus": _gradient(run, asked_excess_kw=2.1)}))
+    assert '"beyond the bound">✗</i>2.1</td>' in page
+    assert Pair(2.0 + 1e-12, 2.0).kept  # rounding
 
 
 def test_names_from_files_cannot_become_markup_or_end_a_script(results, tmp_path):
@@ -214,6 +306,38 @@ def test_axes_carry_units_and_controllers_their_colour(results, draw):
         assert {name: shown[name] for name in shown if name in colours} == {
             name: colours[name] for name in shown if name in colours
         }
+
+
+def priced(results, tariff):
+    """The same runs at another tariff: a price, or one per step."""
+    runs = {}
+    for name, run in results.runs.items():
+        homes = run.tables["households"]
+        given = np.repeat(np.broadcast_to(tariff, homes["time"].nunique()), homes["household"].nunique())
+        tables = run.tables | {"households": homes.assign(tariff_eur_per_kwh=given)}
+        runs[name] = dataclasses.replace(run, tables=tables)
+    return dataclasses.replace(results, runs=runs)
+
+
+def test_the_tariff_is_drawn_where_it_changes(results):
+    price = np.linspace(-0.1, 0.5, 96)
+    plot = plots.tariff(priced(results, price))
+    np.testing.assert_allclose(plot.renderers[0].data_source.data["price tariff"], price)
+    assert plot.yaxis[0].axis_label == "tariff, EUR/kWh"
+    assert not plots.tariff(results).renderers
+    assert "<h3>Tariff</h3>" not in build_report(results)
+    assert "<h3>Tariff</h3>" in build_report(priced(results, price))
+
+
+def test_a_price_that_is_the_same_for_all_homes_gives_the_axis_its_height(results):
+    """As one that homes agree on by messages does; private prices may be anything."""
+    runs = {}
+    for name, spread, height in (("independent", 1.0, 9.0), ("centralised", 0.0, 0.5)):
+        limits = results.runs["independent"].tables["limits"].copy()
+        limits["price_mean_eur_per_kwh"] = height
+        limits["price_min_eur_per_kwh"], limits["price_max_eur_per_kwh"] = height - spread, height + spread
+        runs[name] = Run({"limits": limits})
+    assert plots.price(dataclasses.replace(results, runs=runs)).y_range.end == pytest.approx(0.9)
 
 
 def test_colours_of_unknown_controllers_differ_from_each_other_and_the_known():

@@ -1,0 +1,149 @@
+"""Cases: what a study computes, one after the other or side by side, and the rows that come of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any, Protocol, final
+
+from grid_cosim.assembly import policy_path
+from grid_cosim.errors import GridCosimError, near_matches
+from grid_cosim.metrics import kpis
+from grid_cosim.results import Results, Run
+from grid_cosim.runner import run
+from grid_cosim.scenario import Scenario, load_scenario
+
+Row = dict[str, Any]
+Measure = Callable[[Results, Run], Row]
+"""Further columns of a controller's row, beside the KPIs; a function of a module, so that it can travel."""
+
+
+class StudyError(GridCosimError):
+    """A study that does not exist, or whose file of sizes and seeds cannot be used."""
+
+    def __init__(self, source: object, problem: str, remedy: str) -> None:
+        super().__init__(f"Study {source}: {problem}. {remedy}")
+
+
+class Work(Protocol):
+    """Something to compute that another process can do; it gives rows of the study's table."""
+
+    def identity(self) -> str:
+        """All that decides what comes of it, besides the code."""
+        ...
+
+    def __call__(self) -> list[Row]:
+        """Do it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """One piece of a study."""
+
+    name: str
+    """For people who watch."""
+    work: Work
+    alone: bool = False
+    """Whether nothing else may run beside it, as where time is measured."""
+
+
+@final
+@dataclass(frozen=True)
+class ScenarioWork:
+    """A scenario under its controllers: a row for each, with all settings and KPIs."""
+
+    scenario: Scenario
+    measure: Measure | None = None
+
+    def identity(self) -> str:
+        """The scenario with all its defaults, and the policies byte by byte."""
+        policies = (policy_path(kind, device.policy) for kind, device in self.scenario.devices.items())
+        digests = (sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in policies)
+        measure = "" if self.measure is None else self.measure.__qualname__
+        return "\n".join([self.scenario.as_toml(), *digests, measure])
+
+    def __call__(self) -> list[Row]:
+        """Run it; its results folder is gone afterwards."""
+        with tempfile.TemporaryDirectory() as folder:
+            results = run(self.scenario, out=Path(folder) / "run", report=False)
+            about = settings(self.scenario) | {
+                "n_homes": len(results.topology.homes),
+                "n_limits": len(results.topology.limits),
+            }
+            further = self.measure or (lambda results, run: {})
+            return [
+                about | {"controller": controller} | values | further(results, results.runs[controller])
+                for controller, values in kpis(results).items()
+            ]
+
+
+def settings(scenario: Scenario) -> Row:
+    """Every setting by its path, as after `--set`; those without a value are left out."""
+    return _flat(scenario.model_dump(mode="json", exclude={"controllers"}))
+
+
+def _flat(section: Mapping[str, Any], above: str = "") -> Row:
+    flat: Row = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{above}{name}.")
+        elif value is not None:
+            flat[above + name] = value if isinstance(value, str | bool | int | float) else str(value)
+    return flat
+
+
+_GRID_KEYS = ("scenario", "set", "over")
+
+
+def grid_cases(grid: Mapping[str, Any], *, source: Path, measure: Measure | None = None) -> list[Case]:
+    """Every combination of the values in `over`, each as a scenario with overrides.
+
+    `scenario`: a file, beside `source` or shipped. `set`: overrides of all cases, as after `--set`. `over`:
+    path → values; a value that is a table sets several settings below that path at once.
+    """
+    odd = [name for name in grid if name not in _GRID_KEYS]
+    if odd or "scenario" not in grid:
+        what = f"{odd[0]}: no such setting.{near_matches(odd[0], _GRID_KEYS)}" if odd else "scenario: missing"
+        raise StudyError(source, what.rstrip("."), f"A grid has {', '.join(_GRID_KEYS)}.")
+    beside = source.parent / grid["scenario"]
+    path = beside if beside.is_file() else Path(grid["scenario"])
+    axes = [[(name, value) for value in values] for name, values in grid.get("over", {}).items()]
+    cases = []
+    for point in product(*axes):
+        varied = _flat(dict(point))
+        overrides = [*grid.get("set", ()), *(f"{name}={_toml(value)}" for name, value in varied.items())]
+        scenario = load_scenario(path, overrides)
+        named = [f"{name.rpartition('.')[2]} {value}" for name, value in varied.items()]
+        cases.append(Case(", ".join(named) or scenario.title, ScenarioWork(scenario, measure)))
+    return cases
+
+
+def _toml(value: Any) -> str:
+    """A value as it stands in a TOML file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def scenario_cases(
+    settings: Mapping[str, Any], *, source: Path, controllers: Sequence[str], measure: Measure | None = None
+) -> list[Case]:
+    """The cases of all grids in `scenarios`; every one of `controllers` must run in some of them."""
+    cases = [
+        case for grid in settings["scenarios"] for case in grid_cases(grid, source=source, measure=measure)
+    ]
+    works = [case.work for case in cases if isinstance(case.work, ScenarioWork)]
+    found = {controller for work in works for controller in work.scenario.controllers}
+    missing = [controller for controller in controllers if controller not in found]
+    if missing:
+        raise StudyError(
+            source,
+            f"no scenario runs {' or '.join(missing)}",
+            "Its claim is about them: add them to `controllers`.",
+        )
+    return cases

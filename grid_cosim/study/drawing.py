@@ -1,0 +1,85 @@
+"""What the figures of all studies share. Plain matplotlib without its global state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Figure
+
+from grid_cosim.plots.style import controller_colours
+
+_STYLE: dict[str, Any] = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.5,
+    "svg.hashsalt": "grid_cosim",  # else every drawing of the same numbers is another file
+}
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Okabe and Ito 2008, "Color Universal Design"."""
+
+_WIDTH, _HEIGHT = 3.4, 2.8
+
+
+def drawn(draw: Callable[[pd.DataFrame], Figure], table: pd.DataFrame, path: Path) -> None:
+    """Draw a table in the look of all studies, as an SVG that is the same whenever the numbers are."""
+    with mpl.rc_context(_STYLE):
+        draw(table).savefig(path, format="svg", metadata={"Date": None})
+
+
+def panels(*titles: str, columns: int = 3) -> tuple[Figure, list[Any]]:
+    """A figure with titled panels, up to `columns` beside each other."""
+    rows, beside = -(-len(titles) // columns), min(columns, len(titles))
+    figure = Figure(figsize=(_WIDTH * beside, _HEIGHT * rows), layout="constrained")
+    axes = list(figure.subplots(rows, beside, squeeze=False).ravel())
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title)
+    return figure, axes
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Controllers as in the report, anything else in the palette's order."""
+    known = controller_colours(names)
+    return known if "consensus" in names else dict(zip(names, PALETTE * len(names), strict=False))
+
+
+def log_ticks(axis: Any, values: Sequence[float] | pd.Series, label: str) -> None:
+    """A logarithmic x axis with a tick at each of the values that occur, and no others."""
+    ticks = np.unique(np.asarray(values, dtype=float))
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_xticks([], minor=True)
+    axis.set_xlabel(label)
+
+
+def with_intervals(axis: Any, table: pd.DataFrame, x: str, *, label: str, colour: str) -> None:
+    """A curve of `mean` over `x` with bars from `low` to `high`."""
+    mean, low, high = (table[name].to_numpy() for name in ("mean", "low", "high"))
+    axis.errorbar(
+        table[x],
+        mean,
+        yerr=np.stack([mean - low, high - mean]),
+        label=label,
+        color=colour,
+        marker="o",
+        capsize=2,
+    )
+
+
+def legend_below(figure: Figure, axis: Any, *, columns: int = 7) -> None:
+    """One legend for all panels: that of `axis`."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=columns)

@@ -1,0 +1,51 @@
+"""From the name of a study to its table and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grid_cosim.study.cases import Case, StudyError
+from grid_cosim.study.execution import Progress, run_cases
+from grid_cosim.study.page import require_drawing, write_page
+from grid_cosim.study.study import study_file, study_named, study_settings
+from grid_cosim.study.tables import StudyResults, provenance, tidy
+
+
+def run_study(
+    study: str | Path,
+    *,
+    out: Path | str,
+    quick: bool = False,
+    jobs: int | None = None,
+    progress: Progress = lambda done, of, last: None,
+) -> StudyResults:
+    """Run a study into `out`: its table as Parquet, its figure, and the page of all studies there.
+
+    `study` is a name, or a TOML file of that name with sizes and seeds of one's own. `jobs` is how many cases
+    run side by side, -1 for one per core; without it joblib's `parallel_config` says. Interrupted, it goes on
+    from the finished cases when it is called again.
+    Raises `StudyError` for a study that cannot be used, and what `run` raises.
+    """
+    require_drawing()
+    path, folder = study_file(study), Path(out)
+    name = path.stem
+    cases = _cases(path, quick=quick)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = run_cases(cases, keep=folder / f"{name}.cases", jobs=jobs, progress=progress)
+    results = StudyResults(name, quick, tidy(rows), provenance(path.read_text(encoding="utf-8")))
+    results.save(folder / f"{name}.parquet")
+    write_page(folder)
+    return results
+
+
+def _cases(path: Path, *, quick: bool) -> Sequence[Case]:
+    settings = study_settings(path, quick=quick)
+    try:
+        return study_named(path.stem).cases(settings, path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StudyError(
+            path,
+            f"its settings cannot be used ({type(error).__name__}: {error})",
+            "The shipped file shows how.",
+        ) from error

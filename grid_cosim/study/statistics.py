@@ -1,0 +1,71 @@
+"""Statistics over cases, by scipy; and whether a case is within the bars of the KPIs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from grid_cosim.metrics import KPIS
+
+CONFIDENCE = 0.95
+SAME_HOMES = ["seed", "feeder.source", "feeder.limit_share", "time.hours", "title"]
+"""Settings that decide which homes a row is about, whatever controls them."""
+
+
+class Interval(NamedTuple):
+    """An estimate and the ends of its 95 % confidence interval; NaN where too few values give none."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float] | pd.Series) -> Interval:
+    """Mean over seeds with Student's t interval."""
+    given = np.asarray(values, dtype=float)
+    mean, error = float(given.mean()), float(stats.sem(given)) if given.size > 1 else float("nan")
+    if error == 0.0:
+        return Interval(mean, mean, mean)
+    low, high = (
+        stats.t.interval(CONFIDENCE, given.size - 1, loc=mean, scale=error)
+        if given.size > 1
+        else (np.nan,) * 2
+    )
+    return Interval(mean, float(low), float(high))
+
+
+def by_group(table: pd.DataFrame, group: Sequence[str], value: str) -> pd.DataFrame:
+    """`mean_interval` of a column for every group, as columns `mean`, `low`, `high`, and `n` values."""
+    rows = [
+        {**dict(zip(group, key, strict=True)), **mean_interval(part[value])._asdict(), "n": len(part)}
+        for key, part in table.groupby(list(group), sort=False, observed=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def exponent(x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series) -> Interval:
+    """The exponent b of y = a x^b, by least squares in the logarithms."""
+    fit = stats.linregress(np.log(np.asarray(x, dtype=float)), np.log(np.asarray(y, dtype=float)))
+    reach = stats.t.ppf(0.5 + CONFIDENCE / 2.0, len(x) - 2) * fit.stderr if len(x) > 2 else float("nan")
+    return Interval(float(fit.slope), float(fit.slope - reach), float(fit.slope + reach))
+
+
+def within_bars(table: pd.DataFrame) -> pd.Series:
+    """Whether every KPI with a line is within it; where one counts from `uncontrolled`, of the same homes."""
+    good = pd.Series(True, index=table.index)
+    for name, kpi in KPIS.items():
+        if kpi.good_up_to is not None:
+            start = _without_control(table, name) if kpi.above_uncontrolled else 0.0
+            good &= ~(table[name] > kpi.good_up_to + start)
+    return good
+
+
+def _without_control(table: pd.DataFrame, kpi: str) -> pd.Series:
+    """The KPI of the uncontrolled run of the same homes, row by row; 0 where there is none."""
+    free = table[table["controller"] == "uncontrolled"].drop_duplicates(SAME_HOMES)
+    joined = table[SAME_HOMES].merge(free[[*SAME_HOMES, kpi]], on=SAME_HOMES, how="left")
+    return joined[kpi].fillna(0.0).set_axis(table.index)
