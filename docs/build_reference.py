@@ -2,9 +2,9 @@
 
     python docs/build_reference.py
 
-A part lies between `<!-- generated:NAME:begin -->` and `<!-- generated:NAME:end -->` in README.md or a
-page of this folder; whatever else stands there is written by hand. tests/test_docs.py says when a part is
-out of date.
+A part lies between `<!-- generated:NAME:begin -->` and `<!-- generated:NAME:end -->` in README.md,
+CONTRIBUTING.md or a page of this folder; whatever else stands there is written by hand.
+tests/test_docs.py says when a part is out of date.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from grid_cosim.devices import (
 from grid_cosim.feeder import list_feeders
 from grid_cosim.feeder.limits import KVA_TO_FIRST_KW
 from grid_cosim.metrics import KPIS
-from grid_cosim.policies.recipe import Recipe, load_recipe
+from grid_cosim.policies.recipe import PpoSettings, PrivateSettings, Recipe, load_recipe
 from grid_cosim.results import TABLES
 from grid_cosim.scenario import Scenario
 
@@ -112,6 +112,11 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "price_scale_eur_per_kwh": "Below it the response is linear in the price, far above logarithmic.",
         "price_max_eur_per_kwh": "Largest price that the training shows.",
     },
+    "PrivateSettings": {
+        "updates": "Gradient updates.",
+        "learning_rate": "Peak of the one-cycle schedule.",
+        "hidden": "Widths of the hidden layers of each home's perceptron.",
+    },
 }
 """What fields without a docstring of their own mean."""
 
@@ -155,12 +160,10 @@ def fields_table(cls: Any) -> str:
     assert not set(ours) & set(own), f"{cls.__name__}: {sorted(set(ours) & set(own))} have docstrings by now"
     rows = [("field", "default", "unit", "meaning")]
     for field in fields(cls):
-        if field.default is not MISSING:
-            default = json.dumps(field.default)
-        elif field.default_factory is not MISSING:
-            default = json.dumps(field.default_factory())
-        else:
+        if field.default is MISSING and field.default_factory is MISSING:
             continue
+        value = field.default if field.default_factory is MISSING else field.default_factory()
+        default = "[...]" if is_dataclass(value) else json.dumps(value)  # a table of its own
         meaning = own.get(field.name) or ours[field.name]
         rows.append((f"`{field.name}`", f"`{default}`", unit_of(field.name), meaning))
     return _table(*rows)
@@ -194,7 +197,7 @@ def _type_of(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f'`"{value}"`' for value in schema["enum"])
     if schema["type"] == "array":
-        return "list of " + _type_of(schema["items"])
+        return "list of " + ("tables" if "$ref" in schema["items"] else _type_of(schema["items"]))
     if schema["type"] == "object":
         return "table"
     if schema.get("format") == "date-time":
@@ -242,6 +245,11 @@ def scenario() -> str:
         parts += [f"### `[{name}{'.<kind>' if many else ''}]`", described["description"]]
         parts += [section["description"]] if many else []
         parts.append(_settings(described))
+        for field, listed in described["properties"].items():
+            item = _section_of(listed.get("items", {}))
+            if item is not None:
+                parts += [f"### `[[{name}.{field}]]`", schema["$defs"][item]["description"]]
+                parts.append(_settings(schema["$defs"][item]))
     return "\n\n".join(parts)
 
 
@@ -341,6 +349,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "kpis": kpis,
     "recipes": recipes,
     "recipe-fields": _fields(Recipe),
+    "private-fields": _fields(PrivateSettings),
+    "ppo-fields": _fields(PpoSettings),
     "constants": constants,
     "electric-vehicle": _fields(ElectricVehicle),
     "electric-vehicle-features": _features(VehiclePopulation()),
@@ -364,7 +374,7 @@ _PART = re.compile(r"(<!-- generated:([\w-]+):begin -->\n).*?(<!-- generated:\2:
 
 def documents() -> list[Path]:
     """The pages that people read."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def up_to_date(text: str) -> str:
