@@ -115,7 +115,9 @@ class _Batch:
     recorded: RecordedPrices | None
     state_path: Path | None
 
-    def train(self, begin: PriceMonotoneNetwork, goes_on: Callable[[int, float | None], bool]) -> PrivateNetworks:
+    def train(
+        self, begin: PriceMonotoneNetwork, goes_on: Callable[[int, float | None], bool]
+    ) -> PrivateNetworks:
         """Train until all updates are done or `goes_on(done, loss)`, asked after each, says no."""
         recipe = self.recipe
         generator = torch_generator(recipe.seed, f"private policies {self.number}")
