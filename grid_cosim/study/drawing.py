@@ -33,6 +33,8 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Okabe and Ito 2008, "Color Universal Design"."""
 
 _WIDTH, _HEIGHT = 3.4, 2.8
+_APART = 1.35
+"""Ratio of two ticks in a row at least."""
 
 
 def drawn(draw: Callable[[pd.DataFrame], Figure], table: pd.DataFrame, path: Path) -> None:
@@ -53,13 +55,17 @@ def panels(*titles: str, columns: int = 3) -> tuple[Figure, list[Any]]:
 
 def colours(names: Sequence[str]) -> dict[str, str]:
     """Controllers as in the report, anything else in the palette's order."""
-    known = controller_colours(names)
-    return known if "consensus" in names else dict(zip(names, PALETTE * len(names), strict=False))
+    if "consensus" in names:
+        return controller_colours(names)
+    return dict(zip(dict.fromkeys(names), PALETTE * len(names), strict=False))
 
 
 def log_ticks(axis: Any, values: Sequence[float] | pd.Series, label: str) -> None:
-    """A logarithmic x axis with a tick at each of the values that occur, and no others."""
-    ticks = np.unique(np.asarray(values, dtype=float))
+    """A logarithmic x axis with ticks at the values that occur, but for those that would touch another."""
+    ticks: list[float] = []
+    for value in np.unique(np.asarray(values, dtype=float)):
+        if not ticks or value >= _APART * ticks[-1]:
+            ticks.append(float(value))
     axis.set_xscale("log")
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_xticks([], minor=True)

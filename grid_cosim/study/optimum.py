@@ -68,9 +68,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """Both gaps by case and controller."""
     from grid_cosim.study.drawing import colours, legend_below, panels
 
-    figure, axes = panels(
-        "total cost, % above the optimum", "cost of flexibility, % above the optimum", columns=2
-    )
+    figure, axes = panels("total cost, % above the optimum", "flexibility, % above the optimum", columns=2)
     controllers = [name for name in table["controller"].unique() if name != "optimum"]
     palette = colours(controllers)
     titles = list(table["title"].unique())[::-1]
@@ -79,7 +77,6 @@ def draw(table: pd.DataFrame) -> Figure:
             part = table[table["controller"] == controller].set_index("title")[gap]
             at = [titles.index(title) for title in part.index]
             axis.plot(part, at, marker="o", ls="", label=controller, color=palette[controller])
-        axis.set_xscale("symlog", linthresh=0.1)
         axis.set_yticks(range(len(titles)), titles if axis is axes[0] else [""] * len(titles))
     axes[0].axvline(PAPER_PERCENT, color="0.5", lw=0.8, ls="--")
     legend_below(figure, axes[0])

@@ -13,6 +13,8 @@ from grid_cosim.study.study import STUDIES, Reading, study_named
 from grid_cosim.study.tables import StudyResults
 
 PAGE = "README.md"
+_NOTHING = 1e-9
+"""What is smaller is a zero with rounding errors."""
 
 
 def require_drawing() -> None:
@@ -95,5 +97,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         if value != value:
             return "–"
+        if abs(value) < _NOTHING:
+            return "0"
         return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.4g}"
     return str(value).replace("|", "\\|")

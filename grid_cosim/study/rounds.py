@@ -12,7 +12,7 @@ from scipy import stats
 from grid_cosim.coordination.bounds import leftover
 from grid_cosim.results import Results, Run
 from grid_cosim.study.cases import Case, Row, scenario_cases
-from grid_cosim.study.statistics import within_bars
+from grid_cosim.study.statistics import fewest_lasting, within_bars
 from grid_cosim.study.study import Reading, Study, Verdict
 
 if TYPE_CHECKING:
@@ -86,14 +86,12 @@ def rounds_needed(rows: pd.DataFrame) -> pd.DataFrame:
     """By graph: the fewest rounds with which it is within the bars, and so with all more; NaN where none."""
     found = []
     for graph, part in rows.groupby(GRAPH, sort=False):
-        good = part.groupby(ROUNDS)["good"].all().sort_index(ascending=False)
-        lasting = good[good.cummin()]
         spread = part.groupby(ROUNDS)[SPREAD].mean().sort_index()
         found.append(
             {
                 "graph": graph,
                 "σ": part["mixing_rate"].max(),
-                "rounds needed": float(lasting.index.min()),
+                "rounds needed": fewest_lasting(part[ROUNDS], part["good"]),
                 "peak % with K = 10": part.loc[part[ROUNDS] == 10, PEAK].max(),
                 "spread, fewest rounds": spread.iloc[0],
                 "spread, most rounds": spread.iloc[-1],
@@ -111,11 +109,11 @@ def _within(rows: pd.DataFrame, measured: str) -> pd.Series:
 def _against_bound(rows: pd.DataFrame, measured: str, within: pd.Series) -> str:
     both = rows.loc[within.index]
     told = both[both[BOUNDS[measured]] > ROUNDING]
-    share = told[measured] / told[BOUNDS[measured]]
+    share = 100.0 * told[measured] / told[BOUNDS[measured]]
     what = "estimates of `curve`" if measured == "estimate_error_kw" else "prices of `gradient`"
     return (
         f"The largest error of the {what} is within its bound in {int(within.sum())} of {len(within)} cases; "
-        f"it is between {100 * share.min():.2g} and {100 * share.max():.0f} % of it."
+        f"it comes to at most {share.max():.0f} % of it, {share.median():.0f} % in the median."
     )
 
 

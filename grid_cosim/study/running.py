@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from grid_cosim.study.cases import Case, StudyError
 from grid_cosim.study.execution import Progress, run_cases
@@ -30,17 +31,18 @@ def run_study(
     require_drawing()
     path, folder = study_file(study), Path(out)
     name = path.stem
-    cases = _cases(path, quick=quick)
+    settings = study_settings(path, quick=quick)  # read once: the file may change while the cases run
+    cases = study_cases(path, settings)
     folder.mkdir(parents=True, exist_ok=True)
     rows = run_cases(cases, keep=folder / f"{name}.cases", jobs=jobs, progress=progress)
-    results = StudyResults(name, quick, tidy(rows), provenance(path.read_text(encoding="utf-8")))
+    results = StudyResults(name, quick, tidy(rows), provenance(settings))
     results.save(folder / f"{name}.parquet")
     write_page(folder)
     return results
 
 
-def _cases(path: Path, *, quick: bool) -> Sequence[Case]:
-    settings = study_settings(path, quick=quick)
+def study_cases(path: Path, settings: Mapping[str, Any]) -> Sequence[Case]:
+    """What a study computes with these settings, which stand in the file `path`."""
     try:
         return study_named(path.stem).cases(settings, path)
     except (KeyError, TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from grid_cosim.study.cases import Case, Work
@@ -67,7 +68,7 @@ def read(table: pd.DataFrame) -> Reading:
         f"{SHARED}: {shared['seconds'].sum() / 60.0:.1f} min for all {len(shared)} policies, whatever N is. "
         "A policy sees a home and a price, never how many homes there are.",
         *(
-            f"{what}: time grows as N^{b.mean:.2f} (95 % interval {b.low:.2f} to {b.high:.2f}), "
+            f"{what}: time grows as N^{b.mean:.2f}{_between(b)}, "
             f"{_fitted(part)['n_homes'].min():,.0f} to {part['n_homes'].max():,.0f} homes."
             for (what, part), b in zip(_by_size(table), growth.values(), strict=True)
         ),
@@ -87,6 +88,10 @@ def _by_size(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _exponent(part: pd.DataFrame) -> Interval:
     fitted = _fitted(part)
     return exponent(fitted["n_homes"], fitted["seconds"])
+
+
+def _between(b: Interval) -> str:
+    return "" if np.isnan(b.low) else f" (95 % interval {b.low:.2f} to {b.high:.2f})"
 
 
 def _fitted(part: pd.DataFrame) -> pd.DataFrame:

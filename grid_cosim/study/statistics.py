@@ -69,3 +69,9 @@ def _without_control(table: pd.DataFrame, kpi: str) -> pd.Series:
     free = table[table["controller"] == "uncontrolled"].drop_duplicates(SAME_HOMES)
     joined = table[SAME_HOMES].merge(free[[*SAME_HOMES, kpi]], on=SAME_HOMES, how="left")
     return joined[kpi].fillna(0.0).set_axis(table.index)
+
+
+def fewest_lasting(rounds: pd.Series, good: pd.Series) -> float:
+    """The fewest rounds from which all is good, with any more of those tried as well; NaN where none are."""
+    by_rounds = good.groupby(rounds).all().sort_index(ascending=False)
+    return float(by_rounds.index[by_rounds.cummin()].min())

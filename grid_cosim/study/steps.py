@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from grid_cosim.metrics import KPIS
 from grid_cosim.study.cases import Case, scenario_cases
-from grid_cosim.study.statistics import within_bars
+from grid_cosim.study.statistics import fewest_lasting, within_bars
 from grid_cosim.study.study import Reading, Study, Verdict
 
 if TYPE_CHECKING:
@@ -73,17 +74,25 @@ def _settings(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def least_talking(settings: pd.DataFrame) -> pd.DataFrame:
-    """Per method the fewest rounds per step (K · D) that bring all seeds within the bars; NaN where none."""
+    """Per method the fewest rounds per step (K · D) from which all seeds stay within the bars, or NaN."""
     rows = []
     for method, part in settings.groupby("method", sort=False):
-        good = part.groupby("rounds")["good"].all()
-        rounds = good.index[good].min()
-        chosen = part[part["rounds"] == (rounds if good.any() else good.index.max())]
-        row = {"step": chosen[STEP].iloc[0], "method": method, "rounds": float(rounds)}
-        row |= {"messages": chosen[MESSAGES].mean(), "bytes": chosen[BYTES].mean()}
-        if not good.any():
-            row |= dict.fromkeys(TALKING, float("nan"))
-        rows.append(row | {PEAK: chosen[PEAK].max(), "tried": f"{good.index.min()} … {good.index.max()}"})
+        rounds, tried = fewest_lasting(part["rounds"], part["good"]), part["rounds"]
+        chosen = part[tried == (tried.max() if np.isnan(rounds) else rounds)]
+        talking = [rounds, chosen[MESSAGES].mean(), chosen[BYTES].mean()]
+        rows.append(
+            {
+                "step": chosen[STEP].iloc[0],
+                "method": method,
+                **(
+                    dict.fromkeys(TALKING, np.nan)
+                    if np.isnan(rounds)
+                    else dict(zip(TALKING, talking, strict=True))
+                ),
+                PEAK: chosen[PEAK].max(),
+                "tried": " ".join(str(k) for k in sorted(tried.unique())),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -120,11 +129,14 @@ def draw(table: pd.DataFrame) -> Figure:
     figure, axes = panels("peak, % of the limit", "peak, % of the limit", "gradient: peak, % of the limit")
     lines = {str(m): part for m, part in rows[rows[STEP] != "gradient"].groupby("method", sort=False)}
     lines["gradient, best η"] = _with_best_eta(gradient)
-    palette = colours([method.partition(", ")[2] for method in lines])
+    palette = colours([_variant(method) for method in lines])
     for method, part in lines.items():
         worst = part.groupby("rounds")[[PEAK, BYTES]].max()
-        step, _, variant = method.partition(", ")
-        look = {"ls": {"curve": "-", "newton": "--", "gradient": ":"}[step], "color": palette[variant]}
+        step = method.partition(", ")[0]
+        look = {
+            "ls": {"curve": "-", "newton": "--", "gradient": ":"}[step],
+            "color": palette[_variant(method)],
+        }
         axes[0].plot(worst.index, worst[PEAK], marker="o", label=method, **look)
         axes[1].plot(worst[BYTES], worst[PEAK], marker="o", **look)
     for (rounds, iterations), part in gradient.groupby([ROUNDS, "iterations"]):
@@ -139,6 +151,11 @@ def draw(table: pd.DataFrame) -> Figure:
         axes[2].legend()
     legend_below(figure, axes[0], columns=4)
     return figure
+
+
+def _variant(method: str) -> str:
+    """How it mixes, whichever step it is."""
+    return method.partition(", ")[2].partition(", D =")[0]
 
 
 def _with_best_eta(gradient: pd.DataFrame) -> pd.DataFrame:

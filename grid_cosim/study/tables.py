@@ -31,14 +31,16 @@ class StudyResults:
     table: pd.DataFrame
     """A row per case and controller, or per timing."""
     provenance: Mapping[str, Any]
-    """Versions, machine, and the file with sizes and seeds as it was read."""
+    """Versions, machine, sizes and seeds."""
 
     def save(self, path: Path) -> None:
         """Write the Parquet file in one go."""
-        about = json.dumps({"name": self.name, "quick": self.quick, "provenance": self.provenance})
+        about = {"name": self.name, "quick": self.quick, "provenance": self.provenance}
         table = pa.Table.from_pandas(self.table, preserve_index=False)
         partial = path.with_name(path.name + ".partial")
-        pq.write_table(table.replace_schema_metadata({_KEY: about.encode()}), partial)
+        pq.write_table(
+            table.replace_schema_metadata({_KEY: json.dumps(about, default=str).encode()}), partial
+        )
         partial.replace(path)
 
     @classmethod
@@ -67,8 +69,8 @@ def tidy(rows: Sequence[Row]) -> pd.DataFrame:
     return table
 
 
-def provenance(settings: str) -> dict[str, Any]:
-    """Where a study is run: versions, processor, cores, and the settings it was run with."""
+def provenance(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a study is run: versions, processor, cores, and the sizes and seeds it is run with."""
     return {
         "versions": versions(),
         "platform": platform.platform(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from grid_cosim.cli import app
-from grid_cosim.study import StudyResults
+from grid_cosim.study import STUDIES, StudyResults
+from grid_cosim.study.cases import ScenarioWork, settings
 from grid_cosim.study.page import page, stored
+from grid_cosim.study.running import study_cases
+from grid_cosim.study.study import study_file, study_settings
+from grid_cosim.study.tables import tidy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OWN = """
@@ -48,7 +53,7 @@ def test_a_study_of_ones_own_leaves_its_table_and_the_page(
     assert list(table["coordination.rounds"]) == [5, 10]
     assert set(table["n_homes"]) == {15}
     assert (table["messages_per_home_per_step"] > 0).all()
-    assert StudyResults.load(Path("out/steps.parquet")).provenance["settings"] == OWN
+    assert StudyResults.load(Path("out/steps.parquet")).provenance["settings"] == tomllib.loads(OWN)["full"]
 
     before = Path("out/README.md").read_text("utf-8")
     Path("out/README.md").unlink()
@@ -97,9 +102,23 @@ def test_without_matplotlib_it_says_so_before_anything_runs(
     assert list(tmp_path.iterdir()) == []
 
 
+FOUND = stored(ROOT / "docs" / "claims")
+
+
 def test_the_page_in_the_documentation_is_what_its_tables_say() -> None:
-    folder = ROOT / "docs" / "claims"
-    found = stored(folder)
-    assert found
-    said = (folder / "README.md").read_text(encoding="utf-8")
-    assert said == page(found), "run: grid-cosim benchmark --redraw --out docs/claims"
+    assert list(FOUND) == list(STUDIES)
+    said = (ROOT / "docs" / "claims" / "README.md").read_text(encoding="utf-8")
+    assert said == page(FOUND), "run: grid-cosim benchmark --redraw --out docs/claims"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_tables_in_the_documentation_are_of_the_sizes_and_seeds_that_ship(name: str) -> None:
+    path, results = study_file(name), FOUND[name]
+    cases = study_cases(path, study_settings(path, quick=results.quick))
+    if name == "scaling":
+        assert len(cases) == len(results.table)
+        return
+    scenarios = [case.work.scenario for case in cases if isinstance(case.work, ScenarioWork)]
+    wanted = tidy([settings(s) | {"controller": c} for s in scenarios for c in s.controllers])
+    kept = results.table[list(wanted.columns)]
+    pd.testing.assert_frame_equal(kept, wanted, check_dtype=False, obj=f"run: grid-cosim benchmark {name}")

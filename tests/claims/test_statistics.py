@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from grid_cosim.metrics import KPIS
-from grid_cosim.study.statistics import by_group, exponent, mean_interval, within_bars
+from grid_cosim.study.statistics import by_group, exponent, fewest_lasting, mean_interval, within_bars
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
@@ -64,3 +64,10 @@ def test_cold_counts_from_what_the_same_homes_have_without_control() -> None:
 
 def test_a_kpi_that_does_not_apply_is_no_fault() -> None:
     assert within_bars(rows(cold_kelvin_hours_per_home=float("nan"))).all()
+
+
+def test_rounds_are_enough_where_all_seeds_are_good_and_stay_so() -> None:
+    rounds = pd.Series([3, 3, 5, 5, 7, 7])
+    lucky = pd.Series([True, True, True, False, True, True])  # good at 3, but not at 5
+    assert fewest_lasting(rounds, lucky) == 7.0
+    assert np.isnan(fewest_lasting(rounds, pd.Series([True] * 5 + [False])))
