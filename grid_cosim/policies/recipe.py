@@ -55,12 +55,12 @@ class PpoSettings:
 class PrivateSettings:
     """What is done differently where every home trains a policy of its own: it is small and soon trained."""
 
-    updates: int = 600
+    updates: int = 400
     episodes_per_update: int = 8
     """Of each home, with the same device and another price process."""
-    hours: float = 12.0
-    """Short episodes, as what is owed or stored at the end has its value; so there can be many."""
-    learning_rate: float = 3e-3
+    hours: float = 18.0
+    """Length of an episode: short, so that there can be many, but a night fits in."""
+    learning_rate: float = 4e-3
     hidden: tuple[int, ...] = (32, 32)
     begin: Literal["random", "shared"] = "random"
     """With random weights, or with those of the shared policy beside the recipe, and its size."""

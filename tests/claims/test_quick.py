@@ -89,5 +89,6 @@ def test_the_page_is_what_its_tables_say(folder: Path) -> None:
         table(name, folder)
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert text == page(stored(folder))
+    assert text.count("This is the quick variant") == len(STUDIES)
     assert all(f"]({name}.svg)" in text and (folder / f"{name}.svg").is_file() for name in STUDIES)
     assert list(folder.glob("*.cases")) == []

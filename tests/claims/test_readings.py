@@ -167,6 +167,19 @@ def test_a_verdict_is_lost_where_the_table_says_otherwise(reading: object, verdi
     assert reading.verdict == verdict  # type: ignore[attr-defined]
 
 
+def test_one_error_beyond_its_bound_is_enough_to_lose_a_verdict() -> None:
+    table = talked()
+    table.loc[table.index[table["estimate_error_kw"].notna()][-1], "estimate_error_kw"] = 1.1
+    reading = rounds.read(table)
+    assert reading.verdict == "holds in part"
+    assert any("within its bound in 3 of 4 cases" in sentence for sentence in reading.sentences)
+
+
+def test_the_figure_shows_the_gradient_with_its_best_step_size() -> None:
+    lines = {str(line.get_label()): line for line in steps.draw(methods()).axes[0].get_lines()}
+    assert list(lines["gradient, best η"].get_ydata()) == [100.0]
+
+
 def test_methods_are_compared_by_the_least_talking_that_is_enough() -> None:
     reading = steps.read(methods())
     (table,) = reading.tables

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from typer.testing import CliRunner
 
+from grid_cosim.cli import app
 from grid_cosim.devices import Outputs
 from grid_cosim.policies import ppo
 from grid_cosim.policies.checkpoint import load_policy, policy_features, save_policy
@@ -171,3 +173,19 @@ def test_wrong_settings_are_told_with_their_place(tmp_path: Path) -> None:
         "ppo.epochs: got 0, expected a whole number of at least 1; "
         "ppo.lamda: no such setting. Did you mean 'gae_lambda'?"
     )
+
+
+def test_the_command_trains_by_the_method_of_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "pump.toml"
+    settings = "updates = 1\ndevices_per_update = 4\nhours = 6\ndt_h = 1\nhidden = [8]\n"
+    path.write_text(f'device = "{TOY}"\nmethod = "ppo"\n{settings}', encoding="utf-8")
+    shown = CliRunner().invoke(app, ["train", str(path)])
+    assert shown.exit_code == 0, shown.stderr
+    device = draw_episode(load_recipe(path), torch.Generator()).device
+    checkpoint = path.with_suffix(".safetensors")
+    policy = load_policy(checkpoint, kind="pool_pump", feature_names=policy_features(device))
+    assert policy.recipe["method"] == "ppo"
+
+    refused = CliRunner().invoke(app, ["train", str(path), "--homes", "cold_evening.toml"])
+    assert refused.exit_code == 2
+    assert "method: got 'ppo', expected 'dynamics' with --homes" in " ".join(refused.stderr.split())
