@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grid_cosim.devices.deferrable import DeferrableLoad, DeferrablePopulation
-from grid_cosim.devices.device import Device, Drive, Outputs, Population
+from grid_cosim.devices.device import Device, Drive, Outputs, Population, Storing
 from grid_cosim.devices.ev import ElectricVehicle, VehiclePopulation
 from grid_cosim.devices.heat_pump import HeatPump, HeatPumpPopulation
 
@@ -17,5 +17,6 @@ __all__ = [
     "HeatPumpPopulation",
     "Outputs",
     "Population",
+    "Storing",
     "VehiclePopulation",
 ]

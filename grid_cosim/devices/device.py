@@ -14,6 +14,7 @@ A device is driven in this order, once per control step:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
@@ -93,6 +94,37 @@ class Device(Protocol):
         """Value of the state that leaves the horizon; the same for every controller."""
 
 
+LEVEL_NAMES = ("level_least", "level_most")
+"""First two feature names of a `Storing` device."""
+
+
+@runtime_checkable
+class Storing(Device, Protocol):
+    """A device with one store, such as a building's heat: its policy says which level it shall reach.
+
+    Its features are `LEVEL_NAMES`, from `levels`, and then those of `surroundings`. The level that is best to
+    reach does not depend on where the store stands if costs are convex in it, so the policy's perceptron
+    sees the surroundings only.
+    """
+
+    def levels(
+        self,
+        state: Any,
+        bounds: tuple[Float[Tensor, "devices"], Float[Tensor, "devices"]],
+        inputs: Any,
+    ) -> Float[Tensor, "devices 2"]:
+        """Levels at the end of the step with the least and with the greatest power.
+
+        Of order one, linear in the power and rising with it; 0 is what is wanted.
+        """
+
+    def surroundings(self, inputs: Any) -> Float[Tensor, "*steps devices features"]:
+        """What else the policy sees, of order one; nothing of it follows from what the device has done.
+
+        The inputs may be those of one step, or of several, stacked by `stacked`.
+        """
+
+
 @runtime_checkable
 class Population(Protocol):
     """How devices of one kind, and what happens to them, are drawn at random."""
@@ -120,9 +152,20 @@ class Population(Protocol):
         """
 
 
-def hour_features(hour: float, like: Float[Tensor, "devices"]) -> list[Tensor]:
+def stacked(inputs: Sequence[T]) -> T:
+    """The inputs of several steps as one: numbers become `(steps, 1)` tensors, tensors get an axis."""
+    columns = [
+        torch.stack(parts) if isinstance(parts[0], Tensor) else torch.tensor(parts)[:, None]
+        for parts in zip(*cast(Sequence[Any], inputs), strict=True)
+    ]
+    return type(inputs[0])(*columns)
+
+
+def hour_features(
+    hour: float | Float[Tensor, "steps 1"], like: Float[Tensor, "*steps devices"]
+) -> list[Tensor]:
     """Hour of the day on the unit circle, one column each for sine and cosine."""
-    angle = torch.full_like(like, 2.0 * torch.pi * hour / 24.0)
+    angle = 2.0 * torch.pi / 24.0 * (torch.zeros_like(like) + hour)
     return [angle.sin(), angle.cos()]
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import Outputs, hour_features, lognormal, normal
+from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, lognormal, normal
 
-_AHEAD_H = (2.0, 6.0, 12.0, 24.0)
+_AHEAD_H = (1, 2, 3, 4, 6, 9, 12, 16, 20, 24)
+"""The forecast's windows, in hours from now on."""
 
 
 class BuildingState(NamedTuple):
@@ -22,19 +24,17 @@ class BuildingState(NamedTuple):
 
 
 class WeatherInputs(NamedTuple):
-    """Outdoor temperature in the step, and its mean over the hours to come (the forecast)."""
+    """Outdoor temperature in the step, and its means over the hours to come (the forecast)."""
 
     hour: float
     outdoor_c: Float[Tensor, "#devices"]
-    next_2h_c: Float[Tensor, "#devices"]
-    next_6h_c: Float[Tensor, "#devices"]
-    next_12h_c: Float[Tensor, "#devices"]
-    next_24h_c: Float[Tensor, "#devices"]
+    ahead_c: Float[Tensor, "#devices windows"]
+    """Over the next 1, 2, 3, 4, 6, 9, 12, 16, 20 and 24 hours."""
 
     @property
-    def ahead_c(self) -> tuple[Float[Tensor, "#devices"], ...]:
-        """The forecast, shortest first."""
-        return self.next_2h_c, self.next_6h_c, self.next_12h_c, self.next_24h_c
+    def next_24h_c(self) -> Float[Tensor, "#devices"]:
+        """Mean of the coming day."""
+        return self.ahead_c[..., -1]
 
 
 @final
@@ -79,20 +79,14 @@ class HeatPump:
     def feature_names(self) -> tuple[str, ...]:
         """Columns of `observe`."""
         return (
-            "above_set_point",
+            *LEVEL_NAMES,
             "hold",
-            "hold_2h",
-            "hold_6h",
-            "hold_12h",
-            "hold_24h",
+            *(f"hold_{hours}h" for hours in _AHEAD_H),
             "kelvin_per_hour",
             "loss_rate",
             "kelvin_per_kwh",
             "cop",
-            "cop_2h",
-            "cop_6h",
-            "cop_12h",
-            "cop_24h",
+            *(f"cop_{hours}h" for hours in _AHEAD_H),
             "hour_sin",
             "hour_cos",
         )
@@ -111,13 +105,14 @@ class HeatPump:
         heat = self.heat_loss_kw_per_k * (kept_c - outdoor_c) - self.gains_kw
         return torch.minimum((heat / self.cop(outdoor_c)).clamp(min=0.0), self.p_max_kw)
 
+    @cached_property
     def _decay(self) -> Float[Tensor, "devices"]:
         return torch.exp(-self.dt_h * self.heat_loss_kw_per_k / self.capacity_kwh_per_k)
 
     def _power_to_reach(
         self, temperature_c: Tensor, target_c: Tensor, outdoor_c: Tensor
     ) -> Float[Tensor, "devices"]:
-        decay = self._decay()
+        decay = self._decay
         settled = (target_c - decay * temperature_c) / (1.0 - decay)
         heat = self.heat_loss_kw_per_k * (settled - outdoor_c) - self.gains_kw
         return torch.minimum((heat / self.cop(outdoor_c)).clamp(min=0.0), self.p_max_kw)
@@ -131,19 +126,33 @@ class HeatPump:
         return state
 
     def observe(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices features"]:
-        """Distance from the set point, what holding it takes now and later, and how fast the room reacts."""
-        outdoor_c = torch.stack([inputs.outdoor_c, *inputs.ahead_c])
+        """Distance from the set point within reach, what holding it takes, and how fast the room reacts."""
+        levels = self.levels(state, self.bounds(state, inputs), inputs)
+        return torch.cat([levels, self.surroundings(inputs)], dim=-1)
+
+    def levels(
+        self,
+        state: BuildingState,
+        bounds: tuple[Float[Tensor, "devices"], Float[Tensor, "devices"]],
+        inputs: WeatherInputs,
+    ) -> Float[Tensor, "devices 2"]:
+        """Kelvin above the set point."""
+        reached = (self._after(state, p_kw, inputs) - self.set_point_c for p_kw in bounds)
+        return torch.stack([*reached], dim=-1)
+
+    def surroundings(self, inputs: WeatherInputs) -> Float[Tensor, "*steps devices features"]:
+        """What holding the set point takes now and later, how fast the room reacts, and the hour."""
+        outdoor_c = torch.cat([inputs.outdoor_c[..., None], inputs.ahead_c], dim=-1).movedim(-1, 0)
         cops = self.cop(outdoor_c)
         cop = cops[0]
         columns = [
-            state.temperature_c - self.set_point_c,
             *(self.holding_kw(self.set_point_c, outdoor_c) / self.p_max_kw),
             cop * self.p_max_kw / self.capacity_kwh_per_k,
-            20.0 * self.heat_loss_kw_per_k / self.capacity_kwh_per_k,
+            (20.0 * self.heat_loss_kw_per_k / self.capacity_kwh_per_k).expand(cop.shape),
             2.0 * cop / self.capacity_kwh_per_k,
             cop / 3.0,
             *(10.0 * (cops[1:] / cop - 1.0)),
-            *hour_features(inputs.hour, self.p_max_kw),
+            *hour_features(inputs.hour, cop),
         ]
         return torch.stack(columns, dim=-1)
 
@@ -157,13 +166,19 @@ class HeatPump:
             self._power_to_reach(state.temperature_c, top, inputs.outdoor_c),
         )
 
+    def _after(
+        self, state: BuildingState, p_kw: Float[Tensor, "devices"], inputs: WeatherInputs
+    ) -> Float[Tensor, "devices"]:
+        """Temperature at the end of the step."""
+        heat = self.cop(inputs.outdoor_c) * p_kw + self.gains_kw
+        settled = inputs.outdoor_c + heat / self.heat_loss_kw_per_k
+        return settled + (state.temperature_c - settled) * self._decay
+
     def step(
         self, state: BuildingState, p_kw: Float[Tensor, "devices"], inputs: WeatherInputs
     ) -> tuple[BuildingState, Outputs]:
         """Heat for one step; cost and comfort are those of the temperature at its end."""
-        heat = self.cop(inputs.outdoor_c) * p_kw + self.gains_kw
-        settled = inputs.outdoor_c + heat / self.heat_loss_kw_per_k
-        temperature = settled + (state.temperature_c - settled) * self._decay()
+        temperature = self._after(state, p_kw, inputs)
         deviation = temperature - self.set_point_c
         cold = (-self.band_below_k - deviation).clamp(min=0.0)
         cost = self.dt_h * (self._discomfort(deviation) + self.cold_eur_per_k_h * cold)
@@ -231,13 +246,13 @@ class BuildingWeather:
     start_hour: float
     dt_h: float
     outdoor_c: Float[Tensor, "steps columns"]
-    ahead_c: Float[Tensor, "4 steps columns"]
-    """Mean over the next 2, 6, 12 and 24 hours."""
+    ahead_c: Float[Tensor, "steps columns windows"]
+    """Means over the hours to come, as in `WeatherInputs`."""
 
     def at(self, step: int) -> WeatherInputs:
         """The weather of that step."""
         hour = (self.start_hour + step * self.dt_h) % 24.0
-        return WeatherInputs(hour, self.outdoor_c[step], *self.ahead_c[:, step])
+        return WeatherInputs(hour, self.outdoor_c[step], self.ahead_c[step])
 
 
 def _mean_ahead(series: Tensor, n_steps: int, window: int) -> Tensor:
@@ -345,6 +360,7 @@ class HeatPumpPopulation:
             dt_h=device.dt_h,
             outdoor_c=series[:n_steps],
             ahead_c=torch.stack(
-                [_mean_ahead(series, n_steps, max(1, round(hours / device.dt_h))) for hours in _AHEAD_H]
+                [_mean_ahead(series, n_steps, max(1, round(hours / device.dt_h))) for hours in _AHEAD_H],
+                dim=-1,
             ),
         )

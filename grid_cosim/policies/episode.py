@@ -6,19 +6,23 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grid_cosim.devices import Device, Drive
-from grid_cosim.devices.device import DriveOfRows, rows_of, to_dtype
-from grid_cosim.policies.network import Response
+from grid_cosim.devices import Device, Drive, Storing
+from grid_cosim.devices.device import DriveOfRows, rows_of, stacked, to_dtype
+from grid_cosim.policies.network import PriceMonotoneNetwork, Response, activation_to_reach, opened
 from grid_cosim.policies.prices import RecordedPrices, sample_prices, sample_tariffs, wander
+from grid_cosim.policies.private import PrivateNetworks
 from grid_cosim.policies.recipe import Recipe
 from grid_cosim.policies.view import memory_steps, view_of_path
 from grid_cosim.tariff import OUTLOOK_H, tariff_view
+
+_STEPS_AT_ONCE = 16
+"""Of which a network is asked together; what is computed for them then fits a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -168,16 +172,41 @@ def rollout_cost(
     inputs = drive.at(0)
     state = device.init(inputs)
     cost = torch.zeros(device.n_devices)
+    levels = _planned_levels(network, episode)
     for step in range(episode.n_steps):
         inputs = drive.at(step)
         state = device.receive(state, inputs)
         p_min, p_max = device.bounds(state, inputs)
-        response = network(episode.features(step, state, inputs))
-        p_kw = p_min + (p_max - p_min) * response.fraction(episode.answered_price(step))
+        if levels is None:
+            response = network(episode.features(step, state, inputs))
+            fraction = response.fraction(episode.answered_price(step))
+        else:
+            reach = cast(Storing, device).levels(state, (p_min, p_max), inputs)
+            fraction = opened(activation_to_reach(levels[step], reach))
+        p_kw = p_min + (p_max - p_min) * fraction
         state, outputs = device.step(state, p_kw, inputs)
         state = with_limited_gradient(state, gradient_limit)
         cost = cost + outputs.cost_eur + episode.full_price(step) * p_kw * episode.dt_h
     return cost + device.terminal_cost_eur(state, inputs, episode.terminal_price)
+
+
+def _planned_levels(
+    network: Callable[[Tensor], Response], episode: Episode
+) -> list[Float[Tensor, "devices"]] | None:
+    """The level to be reached in each step, where the network gives one: it asks for nothing that happens."""
+    if not (isinstance(network, PriceMonotoneNetwork | PrivateNetworks) and network.config.levels):
+        return None
+    device = cast(Storing, episode.device)
+    planned: list[Tensor] = []
+    for first in range(0, episode.n_steps, _STEPS_AT_ONCE):
+        steps = range(first, min(first + _STEPS_AT_ONCE, episode.n_steps))
+        own = device.surroundings(stacked([episode.drive.at(step) for step in steps]))
+        seen = torch.cat([own, episode.seen[first : steps.stop]], dim=-1).transpose(0, 1)
+        price = torch.stack([episode.answered_price(step) for step in steps], dim=1)
+        numbers = network.numbers(seen.flatten(0, 1))  # device by device, as private networks want it
+        level = Response.of(numbers, network.config).level(price.reshape(-1, 1))
+        planned += level.view(price.shape).unbind(1)
+    return planned
 
 
 def with_limited_gradient(state: Any, limit: float) -> Any:

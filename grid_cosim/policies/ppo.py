@@ -67,7 +67,7 @@ def train_ppo(
     feature_names = policy_features(population.sample(1, dt_h=recipe.dt_h, generator=torch.Generator()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        learner = _Learner(recipe, len(feature_names))
+        learner = _Learner(recipe, feature_names)
     loss = _loss(learner, recipe.ppo.clip)
     optimizer = torch.optim.Adam(learner.parameters(), lr=recipe.learning_rate)
     done = 0
@@ -104,11 +104,11 @@ class _Learner(nn.Module):
 
     reward_scale: Tensor
 
-    def __init__(self, recipe: Recipe, n_features: int) -> None:
+    def __init__(self, recipe: Recipe, feature_names: tuple[str, ...]) -> None:
         super().__init__()
-        self.network = PriceMonotoneNetwork(recipe.network(n_features))
+        self.network = PriceMonotoneNetwork(recipe.network(feature_names))
         self.log_spread = nn.Parameter(torch.tensor(math.log(recipe.ppo.exploration)))
-        widths = (n_features + _OF_THE_CRITIC, *recipe.ppo.critic_hidden)
+        widths = (len(feature_names) + _OF_THE_CRITIC, *recipe.ppo.critic_hidden)
         layers = [part for n_in, n_out in pairwise(widths) for part in (nn.Linear(n_in, n_out), nn.SiLU())]
         self.critic = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
         self.register_buffer("reward_scale", torch.zeros(()))

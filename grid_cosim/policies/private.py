@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from grid_cosim.policies.network import PriceMonotoneNetwork, Response
+from grid_cosim.policies.network import PriceMonotoneNetwork, Response, parted
 
 
 class PrivateNetworks(nn.Module):
@@ -42,10 +42,15 @@ class PrivateNetworks(nn.Module):
 
     def forward(self, features: Float[Tensor, "rows features"]) -> Response:
         """Home by home in order, each with equally many rows; one each when the homes are at work."""
-        of_homes = features.reshape(self.n_homes, -1, features.shape[-1])
+        reach, seen = parted(features, self.config)
+        return Response.of(self.numbers(seen), self.config, reach)
+
+    def numbers(self, seen: Float[Tensor, "rows seen"]) -> Float[Tensor, "rows numbers"]:
+        """What the perceptron of each home says of what it sees; rows as in `forward`."""
+        of_homes = seen.reshape(self.n_homes, -1, seen.shape[-1])
         weights: dict[str, Tensor] = dict(self.layers.named_parameters())
         out = torch.vmap(functional_call, in_dims=(None, 0, 0))(self.layers, weights, of_homes)
-        return Response.of(out.flatten(0, 1), self.config)
+        return out.flatten(0, 1)
 
     @classmethod
     def joined(cls, parts: Sequence[PrivateNetworks]) -> PrivateNetworks:

@@ -64,7 +64,7 @@ def train_private(
     device = to_dtype(device, torch.float32)
     feature_names = policy_features(device)
     if begin is None:
-        network = fresh_network(recipe, len(feature_names))
+        network = fresh_network(recipe, feature_names)
     else:
         assert isinstance(begin.network, PriceMonotoneNetwork)
         network = begin.network

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from grid_cosim.devices import DeferrablePopulation, HeatPumpPopulation, Population, VehiclePopulation
+from grid_cosim.devices.device import LEVEL_NAMES
 from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.policies.network import NetworkConfig
 
@@ -110,10 +111,11 @@ class Recipe:
         """The population that the recipe names, with its overrides."""
         return population_class(self.device)(**self.population)
 
-    def network(self, n_features: int) -> NetworkConfig:
-        """The network's size for a device with that many features."""
+    def network(self, feature_names: Sequence[str]) -> NetworkConfig:
+        """The network's size, and what it stands for, for a device with these features."""
         return NetworkConfig(
-            n_features=n_features,
+            n_features=len(feature_names),
+            levels=tuple(feature_names[:2]) == LEVEL_NAMES,
             hidden=self.hidden,
             n_ramps=self.n_ramps,
             price_scale_eur_per_kwh=self.price_scale_eur_per_kwh,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def train(
     generator = torch.Generator().manual_seed(recipe.seed)
     population = recipe.make_population()
     feature_names = policy_features(population.sample(1, dt_h=recipe.dt_h, generator=torch.Generator()))
-    network = fresh_network(recipe, len(feature_names))
+    network = fresh_network(recipe, feature_names)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     done = 0
     if state_path is not None and state_path.is_file():
@@ -86,11 +86,11 @@ def train(
     return Policy(population.kind, feature_names, network, recipe.as_dict(), versions())
 
 
-def fresh_network(recipe: Recipe, n_features: int) -> PriceMonotoneNetwork:
+def fresh_network(recipe: Recipe, feature_names: Sequence[str]) -> PriceMonotoneNetwork:
     """The network before the training, its weights drawn by the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return PriceMonotoneNetwork(recipe.network(n_features))
+        return PriceMonotoneNetwork(recipe.network(feature_names))
 
 
 def episode_loss(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,12 +16,15 @@ from grid_cosim.devices import (
     DeferrablePopulation,
     Device,
     Drive,
+    HeatPump,
     HeatPumpPopulation,
     Outputs,
     Population,
+    Storing,
     VehiclePopulation,
 )
-from grid_cosim.devices.device import DriveOfRows, rows_of, to_dtype
+from grid_cosim.devices.device import LEVEL_NAMES, DriveOfRows, rows_of, to_dtype
+from grid_cosim.devices.device import stacked as inputs_of_steps
 from tests.devices.episode import Moment, at_random, drawn, live, stacked
 from tests.devices.toy import PoolPumpPopulation
 
@@ -201,6 +205,33 @@ def test_gradients_stay_finite_where_powers_meet_their_bounds(case: Case, share:
     shares = torch.full((N_STEPS, N), share, requires_grad=True)
     (gradient,) = torch.autograd.grad(cost_of(device, drive, shares), shares)
     assert gradient.isfinite().all()
+
+
+@every_device
+def test_a_store_is_reached_into_by_the_power_and_seen_by_nothing_else(case: Case) -> None:
+    device, moments = random_episode(case, seed=4)
+    assert isinstance(device, Storing) == (device.feature_names[:2] == LEVEL_NAMES)
+    if not isinstance(device, Storing):
+        return
+    for moment, follows in pairwise(moments):
+        bounds = device.bounds(moment.state, moment.inputs)
+        levels = device.levels(moment.state, bounds, moment.inputs)
+        surroundings = device.surroundings(moment.inputs)
+        close(device.observe(moment.state, moment.inputs), torch.cat([levels, surroundings], dim=1))
+        close(levels, torch.stack([level_after(device, moment, p_kw) for p_kw in bounds], dim=1))
+        assert (levels[:, 1] >= levels[:, 0]).all()
+        half = level_after(device, moment, 0.5 * (bounds[0] + bounds[1]))
+        close(half, levels.mean(1))
+        assert not torch.equal(moment.state[0], follows.state[0])
+    together = device.surroundings(inputs_of_steps([moment.inputs for moment in moments]))
+    close(together, torch.stack([device.surroundings(moment.inputs) for moment in moments]))
+
+
+def level_after(device: Storing, moment: Moment, p_kw: Tensor) -> Tensor:
+    """Where the store stands when that was drawn."""
+    after, _ = device.step(moment.state, p_kw, moment.inputs)
+    assert isinstance(device, HeatPump), "say here what the level of this device is"
+    return after.temperature_c - device.set_point_c
 
 
 @every_device

@@ -19,7 +19,7 @@ def vector(*values: float) -> torch.Tensor:
 
 
 def weather(outdoor_c: float, hour: float = 12.0) -> WeatherInputs:
-    return WeatherInputs(hour, *(vector(outdoor_c),) * 5)
+    return WeatherInputs(hour, vector(outdoor_c), torch.full((1, 10), outdoor_c, dtype=torch.float64))
 
 
 HOUSE = HeatPump(
@@ -149,15 +149,15 @@ def test_the_forecast_is_the_mean_of_what_comes() -> None:
     for step in (0, 50, 95):
         now = drive.at(step)
         assert now.outdoor_c.item() == series[step]
-        assert now.next_2h_c.item() == pytest.approx(longer[step : step + 8].mean())
-        assert now.next_12h_c.item() == pytest.approx(longer[step : step + 48].mean())
-        assert now.next_6h_c.item() == pytest.approx(longer[step : step + 24].mean())
-        assert now.next_24h_c.item() == pytest.approx(longer[step : step + 96].mean())
+        hours = (1, 2, 3, 4, 6, 9, 12, 16, 20, 24)
+        means = [longer[step : step + 4 * window].mean() for window in hours]
+        assert now.ahead_c[0].tolist() == pytest.approx(means)
+        assert now.next_24h_c.item() == now.ahead_c[0, -1].item()
 
 
 def test_heat_left_is_valued_in_the_weather_of_the_coming_day() -> None:
     # a mild noon before a cold day: ending there with a cool house must not look cheap
-    mild_now = WeatherInputs(12.0, *(vector(value) for value in (8.0, 7.0, 5.0, 3.0, 0.0)))
+    mild_now = WeatherInputs(12.0, vector(8.0), torch.linspace(7.0, 0.0, 10, dtype=torch.float64)[None])
     for left_c in (19.0, 20.5, 21.5):
         state = BuildingState(vector(left_c))
         left = HOUSE.terminal_cost_eur(state, mild_now, vector(0.3)).item()

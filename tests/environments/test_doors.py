@@ -113,7 +113,7 @@ def test_a_households_return_is_what_its_episode_costs() -> None:
     recipe = Recipe("electric_vehicle", hours=24.0, dt_h=0.5, devices_per_update=1)
     env = HouseholdEnv(recipe)
     torch.manual_seed(0)
-    network = PriceMonotoneNetwork(recipe.network(len(env.feature_names))).requires_grad_(False)
+    network = PriceMonotoneNetwork(recipe.network(env.feature_names)).requires_grad_(False)
     seen, _ = env.reset(seed=8)
     total, over = 0.0, False
     while not over:

@@ -7,21 +7,30 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork, Response
+from grid_cosim.policies.network import (
+    NetworkConfig,
+    PriceMonotoneNetwork,
+    Response,
+    activation_to_reach,
+    kinked,
+    opened,
+)
 
 SCALE, PRICE_MAX = 0.01, 2.0
 PRICES = torch.cat([torch.zeros(1), torch.logspace(-4, 2, 400)]).double()
 
 weight = st.one_of(st.just(0.0), st.floats(1e-6, 5.0))
 answers = st.builds(
-    lambda base, weights: Response(
+    lambda base, weights, reach: Response(
         base=torch.tensor([base], dtype=torch.float64),
         weights=torch.tensor([weights], dtype=torch.float64),
         price_scale=SCALE,
         price_max=PRICE_MAX,
+        reach=None if reach is None else torch.tensor([[reach[0], sum(reach)]], dtype=torch.float64),
     ),
     base=st.floats(-20.0, 200.0),
     weights=st.lists(weight, min_size=6, max_size=6),
+    reach=st.none() | st.tuples(st.floats(-20.0, 2.0), st.floats(0.0, 2.0)),
 )
 thorough = settings(deadline=None, max_examples=60)
 
@@ -54,12 +63,24 @@ def test_that_price_is_the_largest_that_scenarios_ask_by_default() -> None:
     assert Coordination().largest_price_eur_per_kwh >= 2.0 * Recipe("deferrable").price_max_eur_per_kwh
 
 
-@pytest.mark.parametrize("base", [3.0, 9.0, 40.0])
-def test_the_slope_is_the_finite_difference(base: float) -> None:
-    answer = open_answer(base)
+LEVELS = torch.tensor([[-1.3, 1.4]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(open_answer(base) for base in (3.0, 9.0, 40.0)),
+        open_answer(1.5)._replace(reach=LEVELS),
+        open_answer(0.4)._replace(reach=LEVELS + 1.0),
+    ],
+)
+def test_the_slope_is_the_finite_difference(answer: Response) -> None:
     width = math.asinh(PRICE_MAX / SCALE) / 6
     kinks = torch.tensor([SCALE * math.sinh(k * width) for k in range(7)], dtype=torch.float64)
     dense = torch.logspace(-4, 1, 6000).double()
+    if answer.reach is not None:  # the ends of the flat piece are kinks too
+        level = answer.level(dense[None, :])[0]
+        kinks = torch.cat([kinks, *(dense[(level - end).abs() < 2e-3] for end in (0.0, -0.05))])
     step = 1e-7 * (dense + SCALE)
     price = dense[((dense[:, None] - kinks).abs() > 10.0 * step[:, None]).all(1)]
     step = 1e-7 * (price + SCALE)
@@ -104,3 +125,30 @@ def test_both_ends_of_the_range_are_reached_exactly_and_can_be_left_again() -> N
     answer.fraction(torch.zeros(1).double()).sum().backward()
     assert base.grad is not None
     assert base.grad.item() > 0.0
+
+
+def test_a_level_within_reach_is_reached() -> None:
+    reach = torch.tensor([[-0.4, 0.2], [-0.1, 0.1], [0.3, 0.5]], dtype=torch.float64)
+    for level in (-0.2, 0.05, 0.35):
+        share = opened(activation_to_reach(torch.full((3,), level, dtype=torch.float64), reach))
+        wanted = ((level - reach[:, 0]) / (reach[:, 1] - reach[:, 0])).clamp(0.0, 1.0)
+        assert (share - wanted).abs().max() < 0.08  # the sigmoid rounds the corners
+
+
+def test_a_level_is_answered_wherever_the_store_stands() -> None:
+    torch.manual_seed(0)
+    network = PriceMonotoneNetwork(NetworkConfig(n_features=7, levels=True))
+    seen = torch.randn(1, 5).expand(9, 5)
+    store = torch.linspace(-3.0, 3.0, 9)[:, None]
+    answer = network(torch.cat([store, store + 0.5, seen], dim=1))
+    price = torch.full((9, 1), 0.02)
+    assert torch.equal(answer.level(price), answer.level(price)[:1].expand(9, 1))
+    fraction = answer.fraction(price)[:, 0]
+    assert (fraction.diff() <= 0.0).all()  # the fuller, the less is drawn
+    assert fraction[0] == 1.0
+    assert fraction[-1] == 0.0
+
+
+def test_the_level_that_is_wanted_is_that_of_many_numbers() -> None:
+    numbers = torch.tensor([-1.5, -0.5, -0.25, 0.0, 1.0])
+    torch.testing.assert_close(kinked(numbers), torch.tensor([-1.05, -0.05, -0.025, 0.0, 1.0]))

@@ -55,8 +55,8 @@ def test_it_makes_episodes_cheaper_and_never_differentiates_the_device(
         return episode_loss(network, replace(recipe, devices_per_update=256), generator).item()
 
     torch.manual_seed(recipe.seed)
-    n_features = len(policy_features(draw_episode(recipe, torch.Generator()).device))
-    untrained = loss_of(PriceMonotoneNetwork(recipe.network(n_features)).requires_grad_(False))
+    features = policy_features(draw_episode(recipe, torch.Generator()).device)
+    untrained = loss_of(PriceMonotoneNetwork(recipe.network(features)).requires_grad_(False))
 
     honest = PoolPump.step
 

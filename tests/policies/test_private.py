@@ -163,7 +163,7 @@ def test_training_makes_every_homes_days_cheaper(monkeypatch: pytest.MonkeyPatch
         return torch.stack(costs).mean(0).view(5, 16).mean(1)
 
     after = cost_of(train_private(recipe, PUMPS, HOMES).network)
-    before = cost_of(fresh_network(recipe, len(FEATURES)))
+    before = cost_of(fresh_network(recipe, FEATURES))
     assert (after < 0.9 * before).all()  # 0.84 to 0.86 with torch 2.13
 
 
@@ -180,7 +180,7 @@ def test_a_steep_home_is_cut_alone() -> None:
 
 
 def test_homes_may_begin_with_the_shared_policy() -> None:
-    network = fresh_network(replace(RECIPE, hidden=(5,), seed=7), len(FEATURES))
+    network = fresh_network(replace(RECIPE, hidden=(5,), seed=7), FEATURES)
     shared = Policy("pool_pump", FEATURES, network, {}, {})
     begun = train_private(replace(RECIPE, updates=1, learning_rate=1e-12), PUMPS, HOMES, begin=shared)
     assert begun.network.config == shared.network.config
@@ -256,7 +256,7 @@ def test_homes_get_their_own_networks_in_their_own_order(trained: Policy, path: 
 
 
 def test_one_network_serves_everybody_without_a_name(path: Path) -> None:
-    shared = Policy("pool_pump", FEATURES, fresh_network(RECIPE, len(FEATURES)), {}, {})
+    shared = Policy("pool_pump", FEATURES, fresh_network(RECIPE, FEATURES), {}, {})
     assert of_homes(shared, ["Elm", "Nobody"], some(4, 0), path) is shared
 
 

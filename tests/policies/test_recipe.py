@@ -107,7 +107,7 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 
 def test_the_network_follows_the_recipe() -> None:
     recipe = replace(Recipe("deferrable"), hidden=(8,), n_ramps=5, price_max_eur_per_kwh=1.0)
-    config = recipe.network(8)
+    config = recipe.network([f"x{n}" for n in range(8)])
     assert (config.n_features, config.hidden, config.n_ramps, config.price_max_eur_per_kwh) == (
         8,
         (8,),

@@ -121,7 +121,8 @@ def test_urgent_cars_pay_more() -> None:
 
 def test_cold_houses_pay_more() -> None:
     device, _ = drawn(POPULATIONS["heat_pump"](), n=30)
-    now = WeatherInputs(19.0, *(torch.tensor([-5.0], dtype=torch.float64),) * 5)
+    cold = torch.full((1, 10), -5.0, dtype=torch.float64)
+    now = WeatherInputs(19.0, cold[:, 0], cold)
     shares = [
         fraction("heat_pump", device.observe(BuildingState(device.set_point_c + off), now), 0.2).mean()
         for off in (1.0, 0.0, -1.0, -2.0)

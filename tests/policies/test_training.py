@@ -12,10 +12,11 @@ from safetensors.torch import save_file
 from grid_cosim.devices import Outputs
 from grid_cosim.policies import training
 from grid_cosim.policies.checkpoint import PolicyError, load_policy, policy_features, save_policy
-from grid_cosim.policies.episode import rollout_cost
+from grid_cosim.policies.episode import draw_episode, rollout_cost
 from grid_cosim.policies.network import PriceMonotoneNetwork
+from grid_cosim.policies.private import PrivateNetworks, device_parameters
 from grid_cosim.policies.recipe import Recipe
-from grid_cosim.policies.training import TrainingError, episode_loss, train
+from grid_cosim.policies.training import TrainingError, episode_loss, fresh_network, train
 from grid_cosim.policies.view import VIEW_NAMES
 from tests.devices.episode import drawn
 from tests.devices.toy import PoolPump
@@ -23,6 +24,7 @@ from tests.policies.comparing import StopError, same, stop_after
 from tests.policies.flat import flat_episode
 
 TOY = "tests.devices.toy:PoolPumpPopulation"
+FEATURES = ("a", "b", "c", "d", *VIEW_NAMES)
 SHORT = Recipe(TOY, updates=6, devices_per_update=8, hours=12.0, dt_h=1.0, hidden=(8,), n_ramps=6)
 
 
@@ -41,9 +43,20 @@ def test_training_makes_episodes_cheaper() -> None:
         return episode_loss(network, replace(recipe, devices_per_update=256), generator).item()
 
     torch.manual_seed(recipe.seed)
-    untrained = PriceMonotoneNetwork(recipe.network(4 + len(VIEW_NAMES))).requires_grad_(False)
+    untrained = PriceMonotoneNetwork(recipe.network(FEATURES)).requires_grad_(False)
     # most of what an episode costs cannot be helped: 0.94 of it remains with torch 2.13
     assert loss_of(train(recipe).network) < 0.97 * loss_of(untrained)
+
+
+def test_levels_planned_for_an_episode_are_those_asked_for_step_by_step() -> None:
+    recipe = Recipe("heat_pump", devices_per_update=5, hours=12.0, hidden=(8,), n_ramps=6)
+    episode = draw_episode(recipe, torch.Generator().manual_seed(3))
+    networks = fresh_network(recipe, policy_features(episode.device))
+    assert networks.config.levels
+    for network in (networks, PrivateNetworks(networks, device_parameters(episode.device))):
+        planned = rollout_cost(network, episode)
+        asked = rollout_cost(lambda features, network=network: network(features), episode)
+        torch.testing.assert_close(planned, asked, rtol=1e-5, atol=1e-5)
 
 
 def test_the_cost_of_an_episode_is_energy_price_own_cost_and_what_is_left() -> None:
@@ -52,7 +65,7 @@ def test_the_cost_of_an_episode_is_energy_price_own_cost_and_what_is_left() -> N
     prices = 0.1 + torch.rand(30, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.manual_seed(0)
     episode = flat_episode(device, drive, prices, dt_h=1.0)
-    network = PriceMonotoneNetwork(SHORT.network(4 + len(VIEW_NAMES))).double()
+    network = PriceMonotoneNetwork(SHORT.network(FEATURES)).double()
     cost = rollout_cost(network, episode)
 
     state, by_hand = device.init(drive.at(0)), torch.zeros(3, dtype=torch.float64)
