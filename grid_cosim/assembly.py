@@ -123,6 +123,7 @@ def assemble(
         feeder.first_limit_kw(),
         limits.limit_percent,
         first_background_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
+        margin=0.0 if controller == "optimum" else scenario.coordination.margin,
     )
     return Neighbourhood(
         household_names=feeder.home_names,
@@ -296,7 +297,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 graph,
                 prices,
                 rounds=settings.rounds,
-                sweeps=settings.dual_iterations or 1,
+                sweeps=settings.dual_iterations or 2,
                 mixing=mixing,
                 outage=outage,
                 accelerated=settings.accelerated,

@@ -39,6 +39,15 @@ def test_at_the_limit_nothing_is_left_whatever_the_law() -> None:
     np.testing.assert_allclose(state.headroom_kw, 0.0, atol=1e-9)
 
 
+def test_the_margin_stays_free() -> None:
+    careful = Meters(FIRST, LIMIT, np.zeros_like(FIRST), curvature=0.08, margin=0.02)
+    steepness = np.array([0.97, 1.1])
+    loads = 0.9 * FIRST
+    loading = loading_at(loads, steepness)
+    state = careful.update(careful.init(), measured_kw=measured_at(loads), loading_percent=loading)
+    np.testing.assert_allclose(loading_at(loads + state.headroom_kw, steepness), 0.98 * LIMIT, rtol=1e-12)
+
+
 def test_above_the_limit_the_headroom_is_negative() -> None:
     loads = 1.2 * FIRST
     state = update(METERS.init(), measured_at(loads), loading_at(loads, np.array([1.0, 1.0])))

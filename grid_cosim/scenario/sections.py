@@ -201,7 +201,7 @@ class Coordination(_Section):
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] | None = None
-    """Dual iterations per control step (D), 1, for `newton` 4; sweeps for `curve` and `centralised`."""
+    """Dual iterations per control step (D): 4 for `newton`, 2 sweeps for `curve`, else 1, unless given."""
     n_prices: Annotated[int, Field(ge=4)] = 64
     """Prices at which `curve` asks, zero included (G)."""
     smallest_price_eur_per_kwh: Positive = 0.002
@@ -210,6 +210,8 @@ class Coordination(_Section):
     """Largest price; the shipped policies postpone all that they can well below it."""
     gradient_step: Positive = 0.02
     """Step of `gradient`, in EUR/kWh per kW (η)."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    """Share of a limit that the meters keep free: who draws changes by the step, and loading with it."""
     link_outage: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability that a link is down, both ways, in a round."""
 
