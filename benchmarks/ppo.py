@@ -3,7 +3,8 @@
     python benchmarks/ppo.py [UPDATES] [KIND ...]
 
 Both meet the same devices and prices, drawn as the kind's recipe draws them, but with a seed that no
-training had. What counts is the recipe's weighted mean cost per device and day.
+training had; recorded prices come from the same file. What counts is the recipe's weighted mean cost per
+device and day.
 """
 
 from __future__ import annotations

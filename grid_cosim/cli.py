@@ -266,8 +266,8 @@ def train(
     recorded = load_recorded_prices(recipe.parent / named) if named else None
     state = checkpoint.with_name(checkpoint.name + ".training")
 
-    def kept() -> bool:
-        return any(state.parent.glob(state.name + "*"))
+    def kept() -> list[Path]:
+        return [path for path in state.parent.iterdir() if path.name.startswith(state.name)]
 
     if kept():
         err.print(f"Going on with {state}", highlight=False)
@@ -284,6 +284,8 @@ def train(
             err.print(f"Stopped; {then}", highlight=False)
             raise
     save_policy(policy, checkpoint)
+    for path in kept():
+        path.unlink()
     out.print(f"Wrote {checkpoint}", highlight=False, soft_wrap=True)
 
 
@@ -320,7 +322,7 @@ def _private_training(
 ) -> Callable[..., Any]:
     """The training of all homes of a scenario; `shared` is the policy with which they may begin."""
     from grid_cosim.assembly import scenario_devices, scenario_feeder
-    from grid_cosim.policies.checkpoint import load_policy, policy_features
+    from grid_cosim.policies.checkpoint import PolicyError, load_policy, policy_features
     from grid_cosim.policies.private_training import train_private
     from grid_cosim.scenario import load_scenario
 
@@ -330,6 +332,12 @@ def _private_training(
     if recipe.private.begin == "shared":
         kind = recipe.make_population().kind
         begin = load_policy(shared, kind=kind, feature_names=policy_features(device))
+        if begin.homes:
+            raise PolicyError(
+                shared,
+                "private policies, but private.begin = 'shared' wants one that serves everybody",
+                "Train it by the recipe without --homes, or begin = 'random'.",
+            )
     own = recipe.for_homes(scenario.devices[recipe.device].population)
     return functools.partial(train_private, own, device, names, begin=begin, threads=threads)
 

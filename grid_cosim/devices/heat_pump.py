@@ -166,8 +166,8 @@ class HeatPump:
     ) -> tuple[Float[Tensor, "*steps devices"], Float[Tensor, "*steps devices"]]:
         """What a kWh of heat gains by coming later, and what one of later gains by coming now.
 
-        At the best hour of the forecast, at a flat tariff: the difference in electricity, less what the missing
-        warmth or the additional loss costs until then.
+        At the best hour of the forecast, at a flat tariff: the difference in electricity, less what the
+        missing warmth or the additional loss costs until then.
         """
         ends = torch.tensor(_AHEAD_H, dtype=cop.dtype)
         begins = torch.cat([ends.new_zeros(1), ends[:-1]])

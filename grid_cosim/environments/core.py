@@ -30,14 +30,16 @@ FEATURE_BOUND = 1e3
 _OF_THE_HOME = ("base_kw", "premium", "premium_6h", "premium_24h")
 
 
+_OF_ONE_FEEDER = (
+    "Take fleet and limits from one feeder, and as action one share per household and kind of device."
+)
+
+
 class GameError(GridCosimError):
     """A fleet, limits or actions that do not fit together."""
 
-    def __init__(self, what: str, got: object, expected: object) -> None:
-        super().__init__(
-            f"{what}: got {got}, expected {expected}. Take fleet and limits from one feeder, and as action "
-            "one share per household and kind of device."
-        )
+    def __init__(self, what: str, got: object, expected: object, remedy: str = _OF_ONE_FEEDER) -> None:
+        super().__init__(f"{what}: got {got}, expected {expected}. {remedy}")
 
 
 class Move(NamedTuple):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 
 from grid_cosim.assembly import scenario_feeder, scenario_fleet
-from grid_cosim.environments.core import FEATURE_BOUND, FleetGame
+from grid_cosim.environments.core import FEATURE_BOUND, FleetGame, GameError
 from grid_cosim.errors import MissingExtraError
 from grid_cosim.fleet import Fleet, FleetState
 from grid_cosim.scenario import Scenario
@@ -68,9 +68,8 @@ class FleetEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc] 
         Every episode has the scenario's weather and other homes, devices and arrivals. The limits are the
         transformers' ratings in kW at nominal voltage, less what other loads draw; losses are left out.
         """
-        feeder, time = scenario_feeder(scenario), scenario.time
-        quarters = time.first_quarter + np.floor(4.0 * time.dt_h * np.arange(time.n_steps)).astype(int)
-        background_kw = np.stack([feeder.background_on_limits_kw(int(quarter)) for quarter in quarters])
+        feeder = scenario_feeder(scenario)
+        background_kw = np.stack([feeder.background_on_limits_kw(q) for q in scenario.time.quarters()])
         return cls(
             lambda seed: scenario_fleet(scenario.model_copy(update={"seed": seed}), feeder),
             feeder.limits.coupling,
@@ -106,9 +105,14 @@ class FleetEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc] 
         dict[str, bool],
         dict[str, dict[str, Any]],
     ]:
-        """Everybody acts at once."""
+        """Everybody acts at once; raises `GameError` between episodes and for actions that are no numbers."""
         agents = self.agents
+        if not agents:
+            raise GameError("step", "no episode", "one that has begun", "Call reset first.")
         fraction = torch.from_numpy(np.stack([actions[agent] for agent in agents]).astype(np.float64))
+        if not fraction.isfinite().all():
+            lost = [agent for agent, own in zip(agents, fraction, strict=True) if not own.isfinite().all()]
+            raise GameError(f"action of {lost[0]}", actions[lost[0]], "finite numbers")
         powers = self.game.powers_kw(self._fleet_state, fraction, self._step)
         self._fleet_state, move = self.game.step(self._fleet_state, powers, self._step)
         self._step += 1

@@ -13,7 +13,7 @@ from grid_cosim.errors import MissingExtraError
 from grid_cosim.policies.checkpoint import policy_features
 from grid_cosim.policies.episode import draw_episode
 from grid_cosim.policies.household_game import HouseholdGame
-from grid_cosim.policies.prices import RecordedPrices
+from grid_cosim.policies.prices import RecordedPrices, require_recorded
 from grid_cosim.policies.recipe import Recipe
 
 try:
@@ -30,12 +30,14 @@ class HouseholdEnv(Env[np.ndarray, np.ndarray]):
     it: asinh(price / price_scale_eur_per_kwh). Action: the share of the device's power range, in [0, 1].
     Reward: minus what the step costs in EUR: own cost and energy at tariff and congestion price; in the
     last step, which terminates the episode, also what the final state costs. Every episode is drawn as
-    training draws it: another device, weather, demand, tariff and price.
+    training draws it: another device, weather, demand, tariff and price. `recorded` are the congestion prices
+    that the recipe names, if any; raises `RecipeError` where they are missing.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, recipe: Recipe, *, recorded: RecordedPrices | None = None) -> None:
+        require_recorded(recipe, recorded)
         self.recipe = replace(recipe, devices_per_update=1)
         self._recorded = recorded
         self._game = self._draw(torch.Generator().manual_seed(recipe.seed))

@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from grid_cosim.environments.core import FleetGame, Move, Played, summary
+from grid_cosim.environments.core import FleetGame, GameError, Move, Played, summary
 from grid_cosim.errors import GridCosimError, MissingExtraError
-from grid_cosim.fleet import FleetState
+from grid_cosim.fleet import FleetState, seeded
 from grid_cosim.policies.network import opened
 
 try:
@@ -251,18 +251,27 @@ def train_mappo(
 ) -> MappoResult:
     """Train until about `agent_steps` decisions of single homes have been played.
 
-    `draw(n, seed)` gives n neighbourhoods of `n_agents` homes side by side. Raises `MappoError` where the
-    loss is no finite number any more.
+    `draw(n, seed)` gives n neighbourhoods of `n_agents` homes, each behind one limit, side by side; trainings
+    of different seeds draw different ones. Raises `GameError` where they are none such or there is nothing to
+    play, `MappoError` where the loss is no finite number any more.
     """
+    if agent_steps < 1:
+        raise GameError("agent_steps", agent_steps, "at least 1", "Play at least one update.")
     generator = torch.Generator().manual_seed(settings.seed)
     game = draw(1, settings.seed)
+    if game.coupling.shape != (1, n_agents):
+        remedy = "Draw neighbourhoods of n_agents homes behind one limit."
+        raise GameError(
+            "limits and households of a neighbourhood", game.coupling.shape, (1, n_agents), remedy
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         learner = _Learner(game, n_agents, settings)
     penalty, done, updates = settings.penalty_eur_per_kwh, 0, list[Update]()
     while done < agent_steps:
         began = perf_counter()
-        game = draw(settings.episodes_per_update, settings.seed + 1 + len(updates))
+        fleets = seeded(settings.seed, f"villages of update {len(updates)}")
+        game = draw(settings.episodes_per_update, int(fleets.generate_state(1)[0]))
         experience, played = learner.experience(game, penalty, generator)
         if not learner.learn(experience, generator):
             raise MappoError(len(updates) + 1)

@@ -89,11 +89,11 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
     homes = tuple(described.get("homes", ()))
     try:
         network = _network(described["network"], tensors, len(homes))
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError) as error:
         raise PolicyError(
             path, f"weights do not fit ({error})", "The file is damaged; retrain it."
         ) from error
-    if not all(weights.isfinite().all() for weights in tensors.values()):
+    if not all(weights.isfinite().all() for name, weights in tensors.items() if name != "device"):
         raise PolicyError(
             path, "some weights are not finite numbers", "Its training went astray; retrain it."
         )
@@ -133,7 +133,10 @@ def of_homes(policy: Policy, homes: Sequence[str], device: Device, path: Path) -
         raise PolicyError(path, f"private policies, but none for {_some(without)}", remedy)
     network = policy.network.of_homes(torch.tensor([row_of[home] for home in homes]))
     known, now = network.device, device_parameters(device)
-    same = torch.isclose(known, now, rtol=1e-5).all(1)  # single precision, and exp() of other machines
+    if known.shape != now.shape:
+        raise PolicyError(path, "trained for devices with other parameters", remedy)
+    # single precision, and exp() of other machines
+    same = torch.isclose(known, now, rtol=1e-5, equal_nan=True).all(1)
     changed = [home for home, is_same in zip(homes, same.tolist(), strict=True) if not is_same]
     if changed:
         raise PolicyError(path, f"trained for another device than that of {_some(changed)}", remedy)

@@ -29,9 +29,16 @@ from grid_cosim.policies.checkpoint import Policy, policy_features, versions
 from grid_cosim.policies.episode import Episode, draw_episode
 from grid_cosim.policies.household_game import HouseholdGame
 from grid_cosim.policies.network import PriceMonotoneNetwork, opened
-from grid_cosim.policies.prices import RecordedPrices
+from grid_cosim.policies.prices import RecordedPrices, require_recorded
 from grid_cosim.policies.recipe import Recipe
-from grid_cosim.policies.training import TrainingError, load_state, one_cycle, sample_weight, save_state
+from grid_cosim.policies.training import (
+    TrainingError,
+    load_state,
+    one_cycle,
+    sample_weight,
+    save_state,
+    state_owner,
+)
 
 try:
     from tensordict import TensorDict
@@ -62,6 +69,7 @@ def train_ppo(
     An update is one batch of episodes and some epochs of learning from it; the loss that `progress` is told
     is the weighted mean cost per device and day while exploring.
     """
+    require_recorded(recipe, recorded)
     generator = torch.Generator().manual_seed(recipe.seed)
     population = recipe.make_population()
     feature_names = policy_features(population.sample(1, dt_h=recipe.dt_h, generator=torch.Generator()))
@@ -70,9 +78,9 @@ def train_ppo(
         learner = _Learner(recipe, feature_names)
     loss = _loss(learner, recipe.ppo.clip)
     optimizer = torch.optim.Adam(learner.parameters(), lr=recipe.learning_rate)
-    done = 0
+    owner, done = state_owner(recipe, feature_names, recorded), 0
     if state_path is not None and state_path.is_file():
-        done = load_state(state_path, recipe, learner, optimizer, generator)
+        done = load_state(state_path, owner, learner, optimizer, generator)
 
     while done < recipe.updates:
         optimizer.param_groups[0]["lr"] = recipe.learning_rate * one_cycle(done / recipe.updates)
@@ -90,11 +98,9 @@ def train_ppo(
                 optimizer.step()
         done += 1
         progress(done, recipe.updates, cost)
-        if state_path is not None and done % _SAVE_EVERY == 0:
-            save_state(state_path, recipe, learner, optimizer, generator, done)
+        if state_path is not None and (done % _SAVE_EVERY == 0 or done == recipe.updates):
+            save_state(state_path, owner, learner, optimizer, generator, done)
 
-    if state_path is not None:
-        state_path.unlink(missing_ok=True)
     network = learner.network.requires_grad_(False)
     return Policy(population.kind, feature_names, network, recipe.as_dict(), versions())
 
@@ -175,7 +181,8 @@ def _experience(
         total, owed = total + cost, left
     experience = TensorDict.stack(steps, dim=1)
     if learner.reward_scale == 0.0:  # the critic's targets are of order one from the first update on
-        learner.reward_scale.copy_(experience["next", "reward"].sum(1).std())
+        spread = experience["next", "reward"].sum(1).std(correction=0)
+        learner.reward_scale.copy_(torch.where(spread > 0.0, spread, 1.0))
     experience["next", "reward"] /= learner.reward_scale
     value = learner.critic(experience["situation"])
     experience["state_value"] = value

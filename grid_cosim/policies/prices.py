@@ -7,6 +7,7 @@ zero, since that is where the price lives; a few reach the largest price, so tha
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grid_cosim.policies.checkpoint import PolicyError, read_tensors
+from grid_cosim.policies.recipe import Recipe, RecipeError
 from grid_cosim.policies.view import memory_steps
 
 
@@ -74,6 +76,13 @@ class RecordedPrices:
     price: Float[Tensor, "steps paths"]
     start_hour: float
     dt_h: float
+    path: Path = Path("prices")
+    """File that they were read from."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the prices themselves."""
+        return hashlib.sha256(self.price.numpy().tobytes()).hexdigest()
 
     def sample(
         self,
@@ -87,10 +96,16 @@ class RecordedPrices:
     ) -> Float[Tensor, "day_and_steps devices"]:
         """A path per device, begun at a day of chance, a little shifted, scaled and disturbed.
 
-        The first day is the one before; before a record begins, its price is zero.
+        The first day is the one before; before a record begins, its price is zero. Raises `PolicyError` for
+        control steps of another length.
         """
+        if dt_h != self.dt_h:
+            raise PolicyError(
+                self.path,
+                f"recorded every {self.dt_h} h, the recipe steps every {dt_h} h",
+                f"Set dt_h = {self.dt_h} in the recipe, or leave recorded_prices out.",
+            )
         day = memory_steps(dt_h)
-        assert dt_h == self.dt_h, "recorded at the same step"
         offset = round(((start_hour - self.start_hour) % 24.0) / dt_h)
         last_day = max(0, (len(self.price) - n_steps - offset) // day)
         begun = offset + day * torch.randint(0, last_day + 1, (n_devices,), generator=generator)
@@ -113,7 +128,17 @@ def load_recorded_prices(path: Path) -> RecordedPrices:
     metadata, tensors = read_tensors(path, remedy=remedy)
     if "price" not in tensors or not {"start_hour", "dt_h"} <= metadata.keys():
         raise PolicyError(path, "holds no recorded prices", remedy)
-    return RecordedPrices(tensors["price"], float(metadata["start_hour"]), float(metadata["dt_h"]))
+    return RecordedPrices(tensors["price"], float(metadata["start_hour"]), float(metadata["dt_h"]), path)
+
+
+def require_recorded(recipe: Recipe, recorded: RecordedPrices | None) -> None:
+    """Raise `RecipeError` where a recipe names recorded prices and none are given."""
+    if recipe.recorded_prices and recorded is None:
+        raise RecipeError(
+            "recorded_prices",
+            f"{recipe.recorded_prices!r} is named, but no prices are given. Give recorded = "
+            "load_recorded_prices(...) of that file, or a recipe that names none.",
+        )
 
 
 def wander(

@@ -1,12 +1,13 @@
 """Training a private policy for every home, as the seed paper does (arXiv 2605.30461).
 
 A home learns from episodes of its own device, and nothing that it learns reaches another: gradients, their
-clipping and the optimizer's moments are its own. Homes are trained in batches because that is faster; the
-time is linear in their number.
+clipping and the optimizer's moments are its own. Homes are trained in batches because that is faster: the
+cost is linear in the number of batches of `HOMES_AT_ONCE` homes, and a few homes cost about half a batch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,10 @@ from torch import Tensor
 from grid_cosim.devices import Device
 from grid_cosim.devices.device import rows_of, to_dtype
 from grid_cosim.fleet import torch_generator
-from grid_cosim.policies.checkpoint import Policy, PolicyError, policy_features, versions
+from grid_cosim.policies.checkpoint import Policy, policy_features, versions
 from grid_cosim.policies.episode import draw_episode, rollout_cost
 from grid_cosim.policies.network import PriceMonotoneNetwork
-from grid_cosim.policies.prices import RecordedPrices
+from grid_cosim.policies.prices import RecordedPrices, require_recorded
 from grid_cosim.policies.private import PrivateNetworks, device_parameters
 from grid_cosim.policies.recipe import Recipe
 from grid_cosim.policies.training import (
@@ -33,6 +34,7 @@ from grid_cosim.policies.training import (
     one_cycle,
     sample_weight,
     save_state,
+    state_owner,
 )
 
 HOMES_AT_ONCE = 256
@@ -57,8 +59,10 @@ def train_private(
     `recipe` is one for homes (`Recipe.for_homes`). All begin with the weights of the shared policy `begin`,
     or with the same random ones. What comes out for a home depends on the recipe, its device and its place
     among the homes; not on the other homes, nor on `threads`. `recorded`, `state_path`, `progress` and
-    the errors are as in `training.train`; the state takes a file per `HOMES_AT_ONCE` homes, numbered.
+    the errors are as in `training.train`; the state takes a file per `HOMES_AT_ONCE` homes, numbered, and is
+    also written where a training is interrupted.
     """
+    require_recorded(recipe, recorded)
     assert len(homes) == device.n_devices
     assert recipe.method == "dynamics"
     device = to_dtype(device, torch.float32)
@@ -89,17 +93,18 @@ def train_private(
                 progress(sum(done), len(batches) * recipe.updates, loss)
             return not stopped.is_set()
 
-        return batch.train(network, goes_on)
+        try:
+            return batch.train(network, goes_on)
+        except BaseException:
+            stopped.set()  # the others notice after their next update
+            raise
 
     with ThreadPoolExecutor(threads) as pool:
         try:
             trained = list(pool.map(train_batch, batches))
         except BaseException:
-            stopped.set()  # the others notice after their next update
+            stopped.set()  # where it is us whom Ctrl-C interrupts
             raise
-    for batch in batches:
-        if batch.state_path is not None:
-            batch.state_path.unlink(missing_ok=True)
     everybody = PrivateNetworks.joined(trained).requires_grad_(False)
     kind = recipe.make_population().kind
     return Policy(kind, feature_names, everybody, recipe.as_dict(), versions(), homes=tuple(homes))
@@ -123,9 +128,9 @@ class _Batch:
         generator = torch_generator(recipe.seed, f"private policies {self.number}")
         networks = PrivateNetworks(begin, device_parameters(self.device)).requires_grad_(True)
         optimizer = torch.optim.Adam(networks.parameters(), lr=recipe.learning_rate)
-        done = 0
+        owner, done = self._state_owner(), 0
         if self.state_path is not None and self.state_path.is_file():
-            done = self._load(self.state_path, networks, optimizer, generator)
+            done = load_state(self.state_path, owner, networks, optimizer, generator)
         more = goes_on(done, None)
         while done < recipe.updates and more:
             optimizer.param_groups[0]["lr"] = recipe.learning_rate * one_cycle(done / recipe.updates)
@@ -137,9 +142,10 @@ class _Batch:
                 raise TrainingError(update=done + 1, loss=loss.max().item(), gradient=norm.max().item())
             optimizer.step()
             done += 1
-            if self.state_path is not None and (done % _SAVE_EVERY == 0 or done == recipe.updates):
-                save_state(self.state_path, recipe, networks, optimizer, generator, done)
             more = goes_on(done, loss.mean().item())
+            is_due = done % _SAVE_EVERY == 0 or done == recipe.updates or not more
+            if self.state_path is not None and is_due:
+                save_state(self.state_path, owner, networks, optimizer, generator, done)
         return networks
 
     def _loss(self, networks: PrivateNetworks, generator: torch.Generator) -> Float[Tensor, "homes"]:
@@ -157,25 +163,10 @@ class _Batch:
         limit = self.recipe.state_gradient_limit / episodes
         return (weight * rollout_cost(networks, episode.of_rows(ours), limit)).view(n_homes, episodes).mean(1)
 
-    def _load(
-        self,
-        path: Path,
-        networks: PrivateNetworks,
-        optimizer: torch.optim.Optimizer,
-        generator: torch.Generator,
-    ) -> int:
-        of_others = PolicyError(
-            path,
-            "an interrupted training of other homes lies here",
-            "Delete the file to start anew, or restore the scenario to go on.",
-        )
-        try:
-            done = load_state(path, self.recipe, networks, optimizer, generator)
-        except RuntimeError as error:  # other numbers of homes
-            raise of_others from error
-        if not torch.equal(networks.device, device_parameters(self.device)):
-            raise of_others
-        return done
+    def _state_owner(self) -> dict[str, str]:
+        """The homes by their devices, besides what every training's state belongs to."""
+        homes = hashlib.sha256(device_parameters(self.device).numpy().tobytes()).hexdigest()
+        return {**state_owner(self.recipe, policy_features(self.device), self.recorded), "homes": homes}
 
 
 def _clip_gradients(networks: PrivateNetworks) -> Float[Tensor, "homes"]:

@@ -215,6 +215,7 @@ def load_recipe(path: Path) -> Recipe:
             f"device: missing, expected one of {', '.join(POPULATIONS)}, or package.module:Population"
         )
     if not problems:
+        problems += _short_episodes(raw)
         try:
             found = population_problems(raw["device"], raw.get("population", {}))
             problems += [f"population.{problem}" for problem in found]
@@ -239,6 +240,20 @@ def _problems(section: type, raw: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def _short_episodes(raw: Mapping[str, Any]) -> list[str]:
+    """Episodes without a single control step."""
+    dt_h = raw.get("dt_h", Recipe.dt_h)
+    lengths = {
+        "hours": raw.get("hours", Recipe.hours),
+        "private.hours": raw.get("private", {}).get("hours", PrivateSettings.hours),
+    }
+    return [
+        f"{key}: got {hours!r}, expected at least a control step, dt_h = {dt_h!r}"
+        for key, hours in lengths.items()
+        if hours < dt_h
+    ]
+
+
 def _converted(section: type, key: str, value: Any) -> Any:
     """TOML's lists are our tuples, and its whole numbers will do where a setting is none."""
     if isinstance(value, list):
@@ -260,6 +275,13 @@ def _expected(section: type, key: str, value: Any) -> str:
     elif key == "outdoor_c":
         pair = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
         fits, expected = pair and value[0] <= value[1], "[lowest, highest]"
+    elif key == "dt_h":
+        fits = (
+            _is_number(value) and 0 < value <= 1 and math.isclose(1 / value, round(1 / value), rel_tol=1e-5)
+        )
+        expected = "an hour or an equal part of one, such as 0.25"
+    elif key == "recorded_share":
+        fits, expected = _is_number(value) and 0 <= value <= 1, "a number from 0 to 1"
     elif key in ("clip", "gae_lambda"):
         fits, expected = _is_number(value) and 0 < value <= 1, "a number above 0, at most 1"
     elif isinstance(getattr(section, key), int):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,18 @@ from grid_cosim.errors import GridCosimError
 from grid_cosim.policies.checkpoint import Policy, PolicyError, policy_features, read_tensors, versions
 from grid_cosim.policies.episode import Episode, draw_episode, rollout_cost
 from grid_cosim.policies.network import PriceMonotoneNetwork
-from grid_cosim.policies.prices import RecordedPrices
+from grid_cosim.policies.prices import RecordedPrices, require_recorded
 from grid_cosim.policies.recipe import Recipe
 from grid_cosim.policies.view import memory_steps
 
 _SAVE_EVERY = 50
+_OF = {
+    "recipe": ("another recipe", "restore the recipe"),
+    "features": ("another device", "restore the device"),
+    "prices": ("other recorded prices", "restore their file"),
+    "homes": ("other homes", "restore the scenario"),
+}
+"""What a kept state belongs to: what to call it where that has changed, and what to do then."""
 
 
 class TrainingError(GridCosimError):
@@ -52,19 +59,21 @@ def train(
 ) -> Policy:
     """Train a policy by its recipe; `recorded` are the congestion prices that it names, if any.
 
-    With `state_path` the training writes its state there now and then, goes on from it if it exists
-    (to the same weights as an uninterrupted run, bit for bit), and removes it at the end.
-    `progress(done, of, loss)` is called after every update. Raises `TrainingError` where loss or gradient
-    are no finite numbers any more, `PolicyError` where `state_path` is not of this recipe.
+    With `state_path` the training writes its state there now and then and at the end, and goes on from it if
+    it exists, to the same weights as an uninterrupted run, bit for bit. The file stays: delete it once the
+    policy is saved. `progress(done, of, loss)` is called after every update. Raises `TrainingError` where
+    loss or gradient are no finite numbers any more, `PolicyError` where `state_path` is of another recipe,
+    device or prices, `RecipeError` where the prices that the recipe names are missing.
     """
+    require_recorded(recipe, recorded)
     generator = torch.Generator().manual_seed(recipe.seed)
     population = recipe.make_population()
     feature_names = policy_features(population.sample(1, dt_h=recipe.dt_h, generator=torch.Generator()))
     network = fresh_network(recipe, feature_names)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    done = 0
+    owner, done = state_owner(recipe, feature_names, recorded), 0
     if state_path is not None and state_path.is_file():
-        done = load_state(state_path, recipe, network, optimizer, generator)
+        done = load_state(state_path, owner, network, optimizer, generator)
 
     while done < recipe.updates:
         optimizer.param_groups[0]["lr"] = recipe.learning_rate * one_cycle(done / recipe.updates)
@@ -77,11 +86,9 @@ def train(
         optimizer.step()
         done += 1
         progress(done, recipe.updates, loss.item())
-        if state_path is not None and done % _SAVE_EVERY == 0:
-            save_state(state_path, recipe, network, optimizer, generator, done)
+        if state_path is not None and (done % _SAVE_EVERY == 0 or done == recipe.updates):
+            save_state(state_path, owner, network, optimizer, generator, done)
 
-    if state_path is not None:
-        state_path.unlink(missing_ok=True)
     network.requires_grad_(False)
     return Policy(population.kind, feature_names, network, recipe.as_dict(), versions())
 
@@ -117,9 +124,20 @@ def one_cycle(x: float) -> float:
     return 0.04 + 0.96 * x / warm if x < warm else 0.5 * (1.0 + math.cos(math.pi * (x - warm) / (1 - warm)))
 
 
+def state_owner(
+    recipe: Recipe, feature_names: tuple[str, ...], recorded: RecordedPrices | None
+) -> dict[str, str]:
+    """What a training's state belongs to; it does not go on where any of it has changed."""
+    return {
+        "recipe": json.dumps(recipe.as_dict(), sort_keys=True),
+        "features": json.dumps(feature_names),
+        "prices": "" if recorded is None else recorded.sha256,
+    }
+
+
 def save_state(
     path: Path,
-    recipe: Recipe,
+    owner: Mapping[str, str],
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
@@ -130,7 +148,7 @@ def save_state(
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     tensors["generator"] = generator.get_state()
-    metadata = {"recipe": json.dumps(recipe.as_dict(), sort_keys=True), "done": str(done)}
+    metadata = {**owner, "done": str(done)}
     partial = path.with_name(path.name + ".partial")
     save_file({k: v.detach().clone() for k, v in tensors.items()}, partial, metadata=metadata)
     partial.replace(path)
@@ -138,22 +156,29 @@ def save_state(
 
 def load_state(
     path: Path,
-    recipe: Recipe,
+    owner: Mapping[str, str],
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> int:
     """Restore what `save_state` wrote; the number of updates that are done."""
     metadata, tensors = read_tensors(path, remedy="Delete the file to start the training anew.")
-    if metadata.get("recipe") != json.dumps(recipe.as_dict(), sort_keys=True):
-        raise PolicyError(
-            path,
-            "an interrupted training of another recipe lies here",
-            "Delete the file to start anew, or restore the recipe to go on.",
+    for key, expected in owner.items():
+        if metadata.get(key) != expected:
+            of_another, restore = _OF[key]
+            raise PolicyError(
+                path,
+                f"an interrupted training of {of_another} lies here",
+                f"Delete the file to start anew, or {restore} to go on.",
+            )
+    try:
+        network.load_state_dict(
+            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
-    network.load_state_dict(
-        {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-    )
+    except RuntimeError as error:  # the same features, but numbers of another shape
+        raise PolicyError(
+            path, "an interrupted training of another device lies here", "Delete the file to start anew."
+        ) from error
     moments: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):

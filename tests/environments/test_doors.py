@@ -12,14 +12,17 @@ from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 from scipy.sparse import csr_array
 
-from grid_cosim.environments.core import FleetGame
+from grid_cosim.assembly import scenario_feeder
+from grid_cosim.environments import fleet_env
+from grid_cosim.environments.core import FleetGame, GameError
 from grid_cosim.environments.fleet_env import FleetEnv
 from grid_cosim.environments.household_env import HouseholdEnv
 from grid_cosim.errors import MissingExtraError
 from grid_cosim.fleet import Fleet
 from grid_cosim.policies.episode import draw_episode, rollout_cost
 from grid_cosim.policies.network import PriceMonotoneNetwork
-from grid_cosim.policies.recipe import POPULATIONS, Recipe
+from grid_cosim.policies.prices import RecordedPrices
+from grid_cosim.policies.recipe import POPULATIONS, Recipe, RecipeError
 from grid_cosim.scenario import load_scenario
 from tests.neighbours import fleet_of
 
@@ -104,6 +107,42 @@ def test_a_scenario_is_a_fleet_behind_its_transformer() -> None:
     assert all(np.isfinite(list(env.step(all_on(env))[1].values())))
 
 
+def test_what_other_loads_draw_is_off_the_limit_at_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the turn of the year: the series begins anew."""
+    scenario = load_scenario("simbench_rural.toml", ["time.hours=1", "time.start=2016-12-31T23:30:00"])
+    feeder, quarters = scenario_feeder(scenario), scenario.time.quarters()
+    assert quarters[2:] == [0, 1]
+    monkeypatch.setattr(fleet_env, "scenario_feeder", lambda _: feeder)  # it takes a while to load
+    limit_kw = FleetEnv.from_scenario(scenario).game.limit_kw
+    for row, quarter in zip(limit_kw, quarters, strict=True):
+        left_kw = feeder.first_limit_kw() - feeder.background_on_limits_kw(quarter)
+        np.testing.assert_array_equal(row, left_kw)
+    assert len(np.unique(limit_kw)) == 4
+
+
+def test_a_step_needs_an_episode() -> None:
+    env = street()
+    env.reset(seed=0)
+    actions = all_on(env)
+    for _ in range(N_STEPS):
+        env.step(actions)
+    for between_episodes in (env, street()):
+        with pytest.raises(GameError) as refusal:
+            between_episodes.step(actions)
+        assert str(refusal.value) == "step: got no episode, expected one that has begun. Call reset first."
+
+
+def test_an_action_is_a_number() -> None:
+    env = street()
+    env.reset(seed=0)
+    actions = all_on(env)
+    actions["home-2"][0] = np.nan
+    with pytest.raises(
+        GameError, match=r"action of home-2: got \[nan +1\. +1\.\], expected finite numbers\."
+    ):
+        env.step(actions)
+
+
 @pytest.mark.parametrize("kind", [*POPULATIONS, TOY])
 def test_a_household_passes_gymnasiums_test(kind: str) -> None:
     check_env(HouseholdEnv(Recipe(kind, hours=6.0, dt_h=1.0)), skip_render_check=True)
@@ -126,6 +165,15 @@ def test_a_households_return_is_what_its_episode_costs() -> None:
     episode = draw_episode(recipe, torch.Generator().manual_seed(number))
     expected = rollout_cost(network, episode)
     assert total == pytest.approx(expected.item(), rel=1e-4)  # single precision, price through asinh and back
+
+
+def test_a_household_meets_the_prices_that_its_recipe_names() -> None:
+    recipe = Recipe(TOY, hours=6.0, dt_h=1.0, recorded_prices="prices.safetensors", recorded_share=1.0)
+    with pytest.raises(RecipeError, match="no prices are given"):
+        HouseholdEnv(recipe)
+    recorded = RecordedPrices(torch.full((96, 1), 100.0), start_hour=0.0, dt_h=1.0)
+    seen, _ = HouseholdEnv(recipe, recorded=recorded).reset(seed=0)
+    assert np.sinh(seen[-1]) * recipe.price_scale_eur_per_kwh > recipe.price_max_eur_per_kwh - 1e-3
 
 
 @pytest.mark.parametrize(

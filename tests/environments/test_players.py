@@ -10,7 +10,8 @@ import torch
 
 from grid_cosim.controllers import Priced, Uncontrolled
 from grid_cosim.coordination import Copies, ExactStep
-from grid_cosim.environments.core import Carefree, FleetGame, play
+from grid_cosim.environments import mappo
+from grid_cosim.environments.core import Carefree, FleetGame, GameError, play
 from grid_cosim.environments.mappo import MappoError, MappoResult, MappoSettings, Update, train_mappo
 from grid_cosim.environments.priced import ControlledPlayer
 from grid_cosim.environments.villages import Village
@@ -69,6 +70,37 @@ def test_a_team_learns_what_the_limit_is_worth() -> None:
     fresh = village.draw(40, seed=99)
     # 0.16 of it remains with torch 2.13
     assert play(fresh, result.player).excess_kwh < 0.5 * play(fresh, Carefree()).excess_kwh
+
+
+def test_what_a_team_is_paid_is_its_mean_cost_and_the_price_of_the_excess() -> None:
+    """Charging the final state as it changes takes nothing off an episode's cost but what it began with."""
+    game = replace(SMALL, limit_kw_per_home=0.5, dt_h=0.5).draw(4, seed=7)
+    torch.manual_seed(0)
+    learner = mappo._Learner(game, SMALL.n_homes, SETTINGS)
+    experience, played = learner.experience(game, 0.5, torch.Generator().manual_seed(1))
+    days = game.n_steps * game.fleet.dt_h / 24.0
+    expected = game.final_cost_eur(game.init(), 0).mean()
+    expected -= days * (played.cost_eur + 0.5 * played.excess_kwh)
+    assert played.excess_kwh > 0.1 * played.energy_kwh
+    paid = experience["next", "reward"].sum(1).mean().item()
+    assert paid == pytest.approx(expected, rel=1e-5)  # single precision
+
+
+def test_trainings_of_two_seeds_share_no_village() -> None:
+    def met(seed: int) -> list[int]:
+        drawn: list[int] = []
+
+        def draw(n: int, number: int) -> FleetGame:
+            drawn.append(number)
+            return SMALL.draw(n, number)
+
+        settings = replace(SETTINGS, seed=seed)
+        train_mappo(draw, settings, n_agents=SMALL.n_homes, agent_steps=4 * 2 * 6 * SMALL.n_homes)
+        return drawn[1:]  # the first is nobody's episode, but shows how large the networks must be
+
+    numbers = met(0) + met(1) + met(2)
+    assert len(set(numbers)) == len(numbers) == 12
+    assert met(0) == numbers[:4]
 
 
 def test_every_update_is_accounted_for() -> None:
@@ -130,6 +162,19 @@ def test_a_training_that_goes_astray_stops() -> None:
 
     with pytest.raises(MappoError, match="astray in update 1"):
         train_mappo(broken, SETTINGS, n_agents=3, agent_steps=1)
+
+
+def test_a_training_that_cannot_begin_is_told() -> None:
+    with pytest.raises(GameError) as refusal:
+        train_mappo(lambda n, seed: SMALL.draw(2 * n, seed), SETTINGS, n_agents=6, agent_steps=1)
+    assert str(refusal.value) == (
+        "limits and households of a neighbourhood: got (2, 6), expected (1, 6). "
+        "Draw neighbourhoods of n_agents homes behind one limit."
+    )
+    with pytest.raises(GameError, match=r"got \(1, 3\), expected \(1, 4\)"):
+        train_mappo(SMALL.draw, SETTINGS, n_agents=4, agent_steps=1)
+    with pytest.raises(GameError, match="agent_steps: got 0, expected at least 1"):
+        train_mappo(SMALL.draw, SETTINGS, n_agents=3, agent_steps=0)
 
 
 def test_progress_is_told() -> None:

@@ -109,6 +109,13 @@ def test_damaged_weights_are_refused(path: Path) -> None:
     assert refused(path) == "some weights are not finite numbers. Its training went astray; retrain it."
 
 
+def test_an_unknown_setting_of_the_network_is_refused(path: Path) -> None:
+    described = _described(path)
+    described["network"] = {"n_features": 2, "hidden": [5, 4], "n_ramps": 3, "shape": "round"}
+    save_file(load_file(path), path, metadata={"grid_cosim": json.dumps(described)})
+    assert refused(path).startswith("weights do not fit (")
+
+
 def _described(path: Path) -> dict[str, object]:
     raw = path.read_bytes()
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from grid_cosim.policies.ppo import train_ppo
 from grid_cosim.policies.recipe import PpoSettings, Recipe, RecipeError, load_recipe
 from grid_cosim.policies.training import TrainingError, episode_loss, sample_weight
 from tests.devices.toy import PoolPump
-from tests.policies.comparing import StopError, same, stop_after
+from tests.policies.comparing import StopError, same, stop_after, weights
 
 TOY = "tests.devices.toy:PoolPumpPopulation"
 SHORT = Recipe(
@@ -121,7 +122,35 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     resumed = train_ppo(SHORT, state_path=state, progress=lambda done, of, loss: seen.append((done, of)))
     assert seen == [(3, 4), (4, 4)]
     assert same(resumed, train_ppo(SHORT))
-    assert list(tmp_path.iterdir()) == []
+    again = train_ppo(SHORT, state_path=state, progress=lambda *_: pytest.fail("all updates are done"))
+    assert same(again, resumed)
+
+
+def test_one_device_is_enough_to_learn_from() -> None:
+    policy = train_ppo(replace(SHORT, updates=2, devices_per_update=1))
+    assert all(weight.isfinite().all() for weight in weights(policy))
+
+
+def test_prices_that_a_recipe_names_must_be_given() -> None:
+    with pytest.raises(RecipeError, match="no prices are given"):
+        train_ppo(replace(SHORT, recorded_prices="prices.safetensors"))
+
+
+def test_the_benchmark_holds_it_against_what_ships(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(__file__).parents[2] / "benchmarks" / "ppo.py"
+    names = runpy.run_path(str(file))
+    names["main"].__globals__.update(DEVICES_PER_UPDATE=2, EVALUATED=64)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    names["main"](1, ["deferrable"])
+    head, _, row = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()
+    )
+    measured = dict(zip(head, row, strict=True))
+    assert measured["device"] == "deferrable"
+    assert 0.0 < float(measured["shipped"]) < float(measured["uncontrolled"]) < float(measured["PPO"])
+    assert float(measured["of its savings"].removesuffix(" %")) < 0.0  # a single update of two devices
 
 
 def test_a_training_that_goes_astray_stops(monkeypatch: pytest.MonkeyPatch) -> None:

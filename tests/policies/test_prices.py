@@ -81,6 +81,19 @@ def test_recorded_prices_are_read_from_their_file(tmp_path: Path) -> None:
     loaded = load_recorded_prices(path)
     assert (loaded.start_hour, loaded.dt_h) == (12.0, 0.25)
     torch.testing.assert_close(loaded.price, price)
+    with pytest.raises(PolicyError) as refusal:
+        loaded.sample(
+            2,
+            n_steps=4,
+            dt_h=0.5,
+            start_hour=18.0,
+            price_max_eur_per_kwh=2.0,
+            generator=torch.Generator(),
+        )
+    assert str(refusal.value) == (
+        f"policy {path}: recorded every 0.25 h, the recipe steps every 0.5 h. "
+        "Set dt_h = 0.25 in the recipe, or leave recorded_prices out."
+    )
     with pytest.raises(PolicyError, match=r"no such file.*record_prices"):
         load_recorded_prices(tmp_path / "missing.safetensors")
     save_file({"weights": price}, path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet
 from grid_cosim.cli import app
 from grid_cosim.devices.device import rows_of, to_dtype
-from grid_cosim.policies import private_training
+from grid_cosim.policies import checkpoint, private_training
 from grid_cosim.policies.checkpoint import (
     Policy,
     PolicyError,
@@ -29,10 +29,11 @@ from grid_cosim.policies.episode import draw_episode, rollout_cost
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork, Response
 from grid_cosim.policies.private import PrivateNetworks, device_parameters
 from grid_cosim.policies.private_training import train_private
-from grid_cosim.policies.recipe import PrivateSettings, Recipe
+from grid_cosim.policies.recipe import PrivateSettings, Recipe, RecipeError
 from grid_cosim.policies.training import TrainingError, fresh_network, sample_weight
 from grid_cosim.scenario import load_scenario
 from tests.devices.toy import PoolPump, PoolPumpPopulation
+from tests.policies.comparing import StopError, stop_after
 
 SMALL = PrivateSettings(updates=5, episodes_per_update=3, hours=6.0, hidden=(8,), learning_rate=1e-2)
 RECIPE = Recipe(
@@ -194,17 +195,82 @@ def test_a_training_that_goes_astray_stops() -> None:
         train_private(RECIPE, replace(PUMPS, unserved_cost_eur_per_kwh=torch.inf), HOMES, threads=2)
 
 
-class StopError(Exception):
-    pass
+def test_a_failing_batch_stops_the_others() -> None:
+    """Cedar and Dogwood fail at once; Ash and Birch, who train beside them, do not go on to the end."""
+    daily_kwh = PUMPS.daily_kwh.clone()
+    daily_kwh[2] = torch.inf
+    told: list[int] = []
+    with pytest.raises(TrainingError):
+        train_private(
+            replace(RECIPE, updates=400),
+            replace(PUMPS, daily_kwh=daily_kwh),
+            HOMES,
+            threads=2,
+            progress=lambda done, of, loss: told.append(done),
+        )
+    assert len(told) < 200
 
 
-def stop_after(update: int) -> Callable[[int, int, float], None]:
-    def progress(done: int, of: int, loss: float) -> None:
-        assert of == 3 * SMALL.updates
-        if done == update:
-            raise StopError
+def a_batch(homes: PoolPump, state: Path | None = None, recipe: Recipe = RECIPE) -> private_training._Batch:
+    device = to_dtype(homes, torch.float32)
+    return private_training._Batch(number=0, recipe=recipe, device=device, recorded=None, state_path=state)
 
-    return progress
+
+def test_what_is_learned_from_is_each_homes_weighted_cost() -> None:
+    two, recipe = some(0, 1), replace(RECIPE, state_gradient_limit=torch.inf)
+    torch.manual_seed(0)
+    network = fresh_network(recipe, FEATURES)
+    networks = PrivateNetworks(network, device_parameters(two)).requires_grad_(False)
+    loss = a_batch(two, recipe=recipe)._loss(networks, torch.Generator().manual_seed(5))
+
+    rows = torch.arange(2).repeat_interleave(recipe.devices_per_update)
+    device = to_dtype(rows_of(two, rows, 2), torch.float32)
+    episode = draw_episode(recipe, torch.Generator().manual_seed(5), device=device)
+    cost = sample_weight(recipe, episode) * rollout_cost(network.requires_grad_(False), episode)
+    assert cost.std() > 0.1 * cost.mean()
+    torch.testing.assert_close(loss, cost.view(2, -1).mean(1), rtol=1e-5, atol=1e-6)  # summed otherwise
+
+
+def test_a_home_whose_costs_explode_takes_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own gradient is cut, and nobody else's."""
+    honest_loss, honest_step, norms = private_training._Batch._loss, torch.optim.Adam.step, list[Tensor]()
+
+    def exploding(self: private_training._Batch, *given: Any) -> Tensor:
+        return honest_loss(self, *given) * torch.tensor([1e6, 1.0])
+
+    def watched(self: torch.optim.Adam, *given: Any) -> Any:
+        of_homes = [p.grad.flatten(1) for group in self.param_groups for p in group["params"]]
+        norms.append(torch.cat(of_homes, dim=1).norm(dim=1))
+        return honest_step(self, *given)
+
+    monkeypatch.setattr(private_training._Batch, "_loss", exploding)
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    train_private(RECIPE, some(0, 1), HOMES[:2])
+    assert len(norms) == RECIPE.updates
+    torch.testing.assert_close(torch.stack(norms)[:, 0], torch.ones(RECIPE.updates), rtol=1e-4, atol=0.0)
+    assert (torch.stack(norms)[:, 1] < 1.0 + 1e-4).all()  # single precision
+
+
+def test_a_batch_that_is_stopped_keeps_all_its_updates(tmp_path: Path) -> None:
+    """Also those since it was last written."""
+    state, two = tmp_path / "pumps", some(0, 1)
+    begin = fresh_network(RECIPE, FEATURES)
+    a_batch(two, state).train(begin, lambda done, loss: done < 3)
+    asked: list[int] = []
+
+    def goes_on(done: int, loss: float | None) -> bool:
+        asked.append(done)
+        return True
+
+    resumed = a_batch(two, state).train(begin, goes_on)
+    assert asked == [3, 4, 5]
+    whole = a_batch(two).train(begin, lambda done, loss: True)
+    assert same(list(resumed.state_dict().values()), list(whole.state_dict().values()))
+
+
+def test_prices_that_a_recipe_names_must_be_given() -> None:
+    with pytest.raises(RecipeError, match="no prices are given"):
+        train_private(replace(RECIPE, recorded_prices="prices.safetensors"), PUMPS, HOMES)
 
 
 @pytest.fixture
@@ -219,13 +285,13 @@ def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(trained: Policy, interrupted: Path) -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, int]] = []
     resumed = train_private(
-        RECIPE, PUMPS, HOMES, state_path=interrupted, progress=lambda done, of, loss: seen.append(done)
+        RECIPE, PUMPS, HOMES, state_path=interrupted, progress=lambda done, of, loss: seen.append((done, of))
     )
-    assert seen == [8, 9, 10, 11, 12, 13, 14, 15]  # the first batch's five and the second's two are known
+    # the first batch's five and the second's two are known
+    assert seen == [(done, 15) for done in range(8, 16)]
     assert same(weights(resumed, 0, 1, 2, 3, 4), weights(trained, 0, 1, 2, 3, 4))
-    assert list(interrupted.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("rows", [(0, 4, 2), (0,)], ids=["another home", "fewer homes"])
@@ -277,6 +343,27 @@ def test_a_home_with_another_device_is_refused(path: Path) -> None:
     assert str(refusal.value) == (
         f"policy {path}: trained for another device than that of Cedar, Elm. {REMEDY}"
     )
+
+
+def test_devices_with_other_parameters_are_refused(path: Path) -> None:
+    policy = loaded(path)
+    assert isinstance(policy.network, PrivateNetworks)
+    fewer = PrivateNetworks(policy.network.of_home(0), policy.network.device[:, 1:])
+    with pytest.raises(PolicyError) as refusal:
+        of_homes(replace(policy, network=fewer), HOMES, PUMPS, path)
+    assert str(refusal.value) == f"policy {path}: trained for devices with other parameters. {REMEDY}"
+
+
+def test_a_device_may_have_a_parameter_that_is_no_number(trained: Policy, path: Path) -> None:
+    daily_kwh = PUMPS.daily_kwh.clone()
+    daily_kwh[3] = torch.nan
+    pumps = replace(PUMPS, daily_kwh=daily_kwh)
+    assert isinstance(trained.network, PrivateNetworks)
+    network = PrivateNetworks(trained.network.of_home(0), device_parameters(pumps)).requires_grad_(False)
+    save_policy(replace(trained, network=network), path)
+    assert of_homes(loaded(path), HOMES, pumps, path).homes == HOMES
+    with pytest.raises(PolicyError, match="another device than that of Dogwood"):
+        of_homes(loaded(path), HOMES, PUMPS, path)
 
 
 def test_a_home_can_take_its_network_with_it(trained: Policy, path: Path) -> None:
@@ -343,6 +430,31 @@ def test_the_homes_of_a_scenario_train_and_run(street: Path) -> None:
             load_scenario(street, [f"devices.deferrable.policy={written}", "seed=2"]), feeder, "consensus"
         )
     assert {path.name for path in street.parent.iterdir()} == {"queue.toml", "street.toml", written.name}
+
+
+def test_nothing_is_lost_where_the_policy_cannot_be_written(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    train = ["train", street.with_name("queue.toml"), "--homes", street]
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save_policy", full)
+        assert CliRunner().invoke(app, [str(part) for part in train]).exit_code == 1
+    kept = {path.name for path in street.parent.glob("*.training*")}
+    assert kept == {f"street_queue.safetensors.training-{k}" for k in range(3)}  # five homes, two at once
+    assert "Going on with" in told(*train)
+    assert list(street.parent.glob("*.training*")) == []
+
+
+def test_homes_cannot_begin_with_the_policies_of_others(street: Path) -> None:
+    recipe = street.with_name("queue.toml")
+    told("train", recipe, "--homes", street, "--out", recipe.with_suffix(".safetensors"))
+    recipe.write_text(recipe.read_text() + 'begin = "shared"\n')
+    assert "wants one that serves everybody. Train it by the recipe without --homes" in told(
+        "train", recipe, "--homes", street
+    )
 
 
 def test_a_scenario_without_such_homes_is_told(street: Path) -> None:

@@ -49,7 +49,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     text = 'device = "heat_pump"\nsead = 1\nupdates = "many"\nhours = -1.0\nhidden = 64\n'
     text += "population = 3\ndt_h = true\n"
     assert refused(tmp_path, text) == (
-        "dt_h: got True, expected a number above 0; "
+        "dt_h: got True, expected an hour or an equal part of one, such as 0.25; "
         "hidden: got 64, expected a list of whole numbers above 0; "
         "hours: got -1.0, expected a number above 0; "
         "population: got 3, expected a table; "
@@ -93,11 +93,37 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
             "population.plug_in_probability: got 1.5, expected at most 1",
         ),
         ('device = "heat_pump"\noutdoor_c = [5, -5]', "outdoor_c: got [5, -5], expected [lowest, highest]"),
+        *(
+            (
+                f'device = "heat_pump"\ndt_h = {dt_h}',
+                f"dt_h: got {dt_h}, expected an hour or an equal part of one, such as 0.25",
+            )
+            for dt_h in (2, 0.4, 0.0, -0.25)
+        ),
+        (
+            'device = "heat_pump"\ndt_h = 1\nhours = 0.25\n[private]\nhours = 0.5',
+            "hours: got 0.25, expected at least a control step, dt_h = 1; "
+            "private.hours: got 0.5, expected at least a control step, dt_h = 1",
+        ),
+        *(
+            (
+                f'device = "heat_pump"\nrecorded_share = {share}',
+                f"recorded_share: got {share}, expected a number from 0 to 1",
+            )
+            for share in (5, -0.1)
+        ),
         ('device = "heat_pump', "not valid TOML: "),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_says_why(tmp_path: Path, text: str, message: str) -> None:
     assert refused(tmp_path, text).startswith(message)
+
+
+@pytest.mark.parametrize("dt_h", [1, 0.5, 0.25, 0.05, 0.33333])
+def test_steps_that_divide_an_hour_will_do(tmp_path: Path, dt_h: float) -> None:
+    text = f'device = "heat_pump"\ndt_h = {dt_h}\nhours = {dt_h}\nrecorded_share = 0'
+    recipe = load_recipe(written(tmp_path, text))
+    assert (recipe.dt_h, recipe.hours, recipe.recorded_share) == (dt_h, dt_h, 0.0)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:

@@ -11,11 +11,18 @@ from safetensors.torch import save_file
 
 from grid_cosim.devices import Outputs
 from grid_cosim.policies import training
-from grid_cosim.policies.checkpoint import PolicyError, load_policy, policy_features, save_policy
+from grid_cosim.policies.checkpoint import (
+    PolicyError,
+    load_policy,
+    policy_features,
+    read_tensors,
+    save_policy,
+)
 from grid_cosim.policies.episode import draw_episode, rollout_cost
 from grid_cosim.policies.network import PriceMonotoneNetwork
+from grid_cosim.policies.prices import RecordedPrices
 from grid_cosim.policies.private import PrivateNetworks, device_parameters
-from grid_cosim.policies.recipe import Recipe
+from grid_cosim.policies.recipe import Recipe, RecipeError
 from grid_cosim.policies.training import TrainingError, episode_loss, fresh_network, train
 from grid_cosim.policies.view import VIEW_NAMES
 from tests.devices.episode import drawn
@@ -103,7 +110,53 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     resumed = train(SHORT, state_path=state, progress=lambda done, of, loss: seen.append((done, of)))
     assert seen == [(5, 6), (6, 6)]  # from the state after four updates on
     assert same(resumed, train(SHORT))
-    assert list(tmp_path.iterdir()) == []
+    again = train(SHORT, state_path=state, progress=lambda *_: pytest.fail("all updates are done"))
+    assert same(again, resumed)
+
+
+def some_prices(level: float = 0.1) -> RecordedPrices:
+    return RecordedPrices(torch.full((72, 2), level), start_hour=0.0, dt_h=1.0)
+
+
+def test_a_training_does_not_go_on_with_another_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "toy.state"
+    train(SHORT, state_path=state)
+    with monkeypatch.context() as patched:
+        patched.setattr(PoolPump, "feature_names", ("needed", "left", "sine", "cosine"))
+        with pytest.raises(PolicyError) as refusal:
+            train(SHORT, state_path=state)
+    assert str(refusal.value) == (
+        f"policy {state}: an interrupted training of another device lies here. "
+        "Delete the file to start anew, or restore the device to go on."
+    )
+    metadata, tensors = read_tensors(state, remedy="")
+    first = next(name for name in tensors if name.startswith("network."))
+    save_file(tensors | {first: tensors[first][:1].clone()}, state, metadata=metadata)
+    with pytest.raises(PolicyError, match=r"training of another device lies here\. Delete the file to start"):
+        train(SHORT, state_path=state)
+
+
+def test_a_training_does_not_go_on_with_other_prices(tmp_path: Path) -> None:
+    state, recipe = tmp_path / "toy.state", replace(SHORT, recorded_prices="prices.safetensors")
+    train(recipe, recorded=some_prices(), state_path=state)
+    train(recipe, recorded=some_prices(), state_path=state)
+    with pytest.raises(PolicyError) as refusal:
+        train(recipe, recorded=some_prices(0.2), state_path=state)
+    assert str(refusal.value) == (
+        f"policy {state}: an interrupted training of other recorded prices lies here. "
+        "Delete the file to start anew, or restore their file to go on."
+    )
+
+
+def test_prices_that_a_recipe_names_must_be_given() -> None:
+    with pytest.raises(RecipeError) as refusal:
+        train(replace(SHORT, recorded_prices="prices.safetensors"))
+    assert str(refusal.value) == (
+        "Recipe recorded_prices: 'prices.safetensors' is named, but no prices are given. Give recorded = "
+        "load_recorded_prices(...) of that file, or a recipe that names none."
+    )
 
 
 def test_the_state_of_another_training_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
