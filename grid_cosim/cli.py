@@ -379,6 +379,9 @@ def benchmark(
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Only draw figures and page anew, from the tables there.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a table there of other sizes and seeds.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Put the claims of the method to the test; interrupted, the same command goes on from finished cases.
@@ -386,10 +389,12 @@ def benchmark(
     Example: grid-cosim benchmark rounds --quick
     """
     from grid_cosim.study import STUDIES, run_study, write_page
+    from grid_cosim.study.study import study_file
 
     target = Path("runs") / ("claims_quick" if quick else "claims") if folder is None else folder
     if redraw:
-        out.print(f"Wrote {write_page(target)}", highlight=False, soft_wrap=True)
+        named = [study_file(study).stem for study in studies or ()]
+        out.print(f"Wrote {write_page(target, named)}", highlight=False, soft_wrap=True)
         return
     with _progress() as bars:
         for study in studies or STUDIES:
@@ -398,7 +403,7 @@ def benchmark(
             def advance(done: int, of: int, last: str, task: Any = task) -> None:
                 bars.update(task, completed=done, total=of, note=last)
 
-            run_study(study, out=target, quick=quick, jobs=jobs, progress=advance)
+            run_study(study, out=target, quick=quick, jobs=jobs, force=force, progress=advance)
     out.print(f"Page in {target / 'README.md'}", highlight=False, soft_wrap=True)
 
 

@@ -123,7 +123,13 @@ class Fleet:
 
     def terminal_cost_eur(self, state: FleetState, step: int) -> tuple[Tensor, ...]:
         """Cost of the state that leaves the horizon after `step`, per group and device."""
-        price = self.final_energy_price_eur_per_kwh
+        return self._terminal_cost_eur(state, step, self.final_energy_price_eur_per_kwh)
+
+    def terminal_cost_without_energy_eur(self, state: FleetState, step: int) -> tuple[Tensor, ...]:
+        """The same if energy cost nothing: delay, discomfort and undelivered energy, never negative."""
+        return self._terminal_cost_eur(state, step, 0.0)
+
+    def _terminal_cost_eur(self, state: FleetState, step: int, price: float) -> tuple[Tensor, ...]:
         return tuple(
             g.device.terminal_cost_eur(
                 s, g.drive.at(step), torch.full((g.device.n_devices,), price, dtype=torch.float64)

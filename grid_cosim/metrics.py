@@ -93,13 +93,13 @@ def _flexibility_cost_eur(results: Results, run: Run) -> float:
     drawn = households["tariff_eur_per_kwh"] * households["flex_kw"] * results.basis.dt_h
     tariff = households.drop_duplicates("time").set_index("time")["tariff_eur_per_kwh"]
     asked = devices["time"].map(tariff) * devices["requested_kwh"]
-    return _own_cost_eur(run) + float(drawn.sum() - asked.sum())
+    return besides_energy_eur(run) + float(drawn.sum() - asked.sum())
 
 
 def _total_cost_eur(results: Results, run: Run) -> float:
     households = run.table("households")
     energy = households["tariff_eur_per_kwh"] * households["p_kw"] * results.basis.dt_h
-    return _own_cost_eur(run) + float(energy.sum())
+    return besides_energy_eur(run) + float(energy.sum())
 
 
 def _total_cost_gap_percent(results: Results, run: Run) -> float:
@@ -107,7 +107,7 @@ def _total_cost_gap_percent(results: Results, run: Run) -> float:
 
 
 def _flexibility_cost_gap_percent(results: Results, run: Run) -> float:
-    return _gap_percent(results, run, lambda _, optimum: _own_cost_eur(optimum))
+    return _gap_percent(results, run, lambda _, optimum: hardship_eur(optimum))
 
 
 def _gap_percent(results: Results, run: Run, share_of: Callable[[Results, Run], float]) -> float:
@@ -128,9 +128,16 @@ def _wall_time_s(_results: Results, run: Run) -> float:
     return run.wall_time_s
 
 
-def _own_cost_eur(run: Run) -> float:
+def besides_energy_eur(run: Run) -> float:
+    """All that a run pays besides the energy of its horizon; energy owed or stored at the end included."""
     devices = run.table("devices")
     return float(devices["cost_eur"].sum() + devices["terminal_cost_eur"].sum())
+
+
+def hardship_eur(run: Run) -> float:
+    """What delay, discomfort and undelivered energy cost, those after the last step included."""
+    devices = run.table("devices")
+    return float(devices["cost_eur"].sum() + devices["terminal_cost_without_energy_eur"].sum())
 
 
 def _largest(values: pd.Series) -> float:
@@ -230,11 +237,11 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             _total_cost_gap_percent,
         ),
         "flexibility_cost_gap_percent": Kpi(
-            "Cost of flexibility above the optimum",
+            "Extra cost, as a share of the optimum's discomfort and delay",
             "%",
-            "The same amount of money, as a share of what `optimum` costs besides energy: delay, "
-            "discomfort, undelivered energy and the state left at the end. None where that is not above "
-            "zero; where the limit hardly binds it is a share of little.",
+            "The same amount of money, as a share of what delay, discomfort and undelivered energy cost "
+            "under `optimum`, without any energy. None where they cost nothing; where the limit hardly binds "
+            "it is a share of little.",
             _flexibility_cost_gap_percent,
         ),
         "ac_check_max_dv_pu": Kpi(

@@ -64,6 +64,8 @@ class NeighbourhoodStep:
     outputs: tuple[Outputs, ...]
     terminal_cost_eur: tuple[Tensor, ...]
     """Zero except after the last step."""
+    terminal_cost_without_energy_eur: tuple[Tensor, ...]
+    """Its part that is delay, discomfort and undelivered energy."""
     meters: MeterState
     """What the meters knew."""
     offset_kw: Float[np.ndarray, "limits"]
@@ -146,6 +148,7 @@ class Neighbourhood:
             devices, outputs = fleet.step(arrived, decision.powers_kw, step)
             base_kw, flex_kw = fleet.base_kw[step], fleet.flex_kw(decision.powers_kw)
             ends = step == fleet.n_steps - 1
+            nothing = tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups)
             done = NeighbourhoodStep(
                 base_kw=base_kw,
                 flex_kw=flex_kw,
@@ -153,9 +156,10 @@ class Neighbourhood:
                 tariff_eur_per_kwh=float(fleet.tariff_eur_per_kwh[step]),
                 decision=decision,
                 outputs=outputs,
-                terminal_cost_eur=fleet.terminal_cost_eur(devices, step)
+                terminal_cost_eur=fleet.terminal_cost_eur(devices, step) if ends else nothing,
+                terminal_cost_without_energy_eur=fleet.terminal_cost_without_energy_eur(devices, step)
                 if ends
-                else tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups),
+                else nothing,
                 meters=meters,
                 offset_kw=meters.measured_kw - self.copies.coupling @ last_kw,
                 members_base_kw=self.copies.coupling @ base_kw,

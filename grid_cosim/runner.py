@@ -22,7 +22,7 @@ from grid_cosim.feeder import Feeder
 from grid_cosim.fleet import Fleet
 from grid_cosim.metrics import write_kpis
 from grid_cosim.neighbourhood import Neighbourhood
-from grid_cosim.optimum import Scheduled
+from grid_cosim.optimum import Schedule, Scheduled
 from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
@@ -86,7 +86,7 @@ def run(
             ),
             topology=topology(feeder),
             controllers=list(scenario.controllers),
-            warnings=warnings(scenario, feeder, fleet),
+            warnings=[*warnings(scenario, feeder, fleet), *shortcomings(neighbourhoods.values())],
             notes=[
                 *(_HANDED_OVER if handed_over else ()),
                 *assumptions(fleet),
@@ -236,10 +236,23 @@ def foresight(neighbourhoods: Iterable[Neighbourhood]) -> list[str]:
         "The controller optimum can be computed, not built: it knows the weather, arrivals and loads of all "
         "steps. Its schedule has the least total cost that keeps the limits, its prices are their dual "
         f"variables; solved {schedule.solves} × in {schedule.solve_time_s:.1f} s between AC power flows."
-        for neighbourhood in neighbourhoods
-        if isinstance(neighbourhood.controller, Scheduled)
-        for schedule in (neighbourhood.controller.schedule,)
+        for schedule in _schedules(neighbourhoods)
     ]
+
+
+def shortcomings(neighbourhoods: Iterable[Neighbourhood]) -> list[str]:
+    """Where the optimum is not quite one."""
+    return [
+        f"optimum: after {schedule.solves} solves an element is still {schedule.missed_percent:.2g} points "
+        "of loading off its limit. So its cost is not quite the least that keeps the limits."
+        for schedule in _schedules(neighbourhoods)
+        if schedule.missed_percent > 0.0
+    ]
+
+
+def _schedules(neighbourhoods: Iterable[Neighbourhood]) -> list[Schedule]:
+    controllers = (neighbourhood.controller for neighbourhood in neighbourhoods)
+    return [controller.schedule for controller in controllers if isinstance(controller, Scheduled)]
 
 
 def provenance(scenario: Scenario, feeder: Feeder, policies: Any) -> dict[str, Any]:

@@ -393,6 +393,7 @@ def test_a_neighbourhood_lives_through_its_horizon(name: str) -> None:
         before = state
         state, done = homes.step(state, step, measured_kw=measured, loading_percent=4.0 * measured)
         assert done.terminal_cost_eur[0].any().item() == (step == 31)
+        assert done.terminal_cost_without_energy_eur[0].any().item() == (step == 31)
         np.testing.assert_allclose(done.p_kw, fleet.base_kw[step] + done.flex_kw)
         np.testing.assert_allclose(homes.at_connection_points(done.p_kw)[1], done.p_kw[1::3].sum())
         np.testing.assert_array_equal(state.drawn_kw, done.p_kw)

@@ -100,6 +100,22 @@ def test_what_is_owed_at_the_end_is_worth_the_tariff_of_the_day_after() -> None:
         assert not torch.allclose(fleet.terminal_cost_eur(state, step)[k], by_hand)  # at 0.3
 
 
+def test_without_energy_only_delay_discomfort_and_undelivered_energy_are_left_at_the_end() -> None:
+    fleet = fleet_of(10)
+    state, step = after(fleet, 47), 47
+    for group, owed, all_of_it, without in zip(
+        fleet.groups,
+        state.devices,
+        fleet.terminal_cost_eur(state, step),
+        fleet.terminal_cost_without_energy_eur(state, step),
+        strict=True,
+    ):
+        free = torch.zeros(group.household.size, dtype=torch.float64)
+        assert torch.equal(without, group.device.terminal_cost_eur(owed, group.drive.at(step), free))
+        assert (without >= 0.0).all()
+        assert not torch.allclose(without, all_of_it)
+
+
 def test_homes_see_the_tariff_of_each_step_and_the_coming_day() -> None:
     prices = np.random.default_rng(0).uniform(-0.1, 0.5, 48 + 96)
     fleet = replace(fleet_of(3), tariff_eur_per_kwh=prices)

@@ -73,6 +73,7 @@ def test_the_message_names_file_count_and_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("[time]\nhours = 1e9", "time: got 1e+09 hours from 2016-01-04, expected an end in 2199 or before"),
         ("[time]\nstep_minutes = 7", "time: got step_minutes 7 with hours 48, expected a step that divides"),
         ("[time]\nstart = 2016-01-04T12:00:00Z", "time.start: expected a local time without a zone"),
         ('controllers = ["consensus", "consensus"]', "controllers: expected every controller once"),

@@ -15,6 +15,9 @@ from jaxtyping import Bool, Float
 
 from grid_cosim.coordination.graph import Links
 
+_IN_CACHE, _FEWEST_COLUMNS = 2**17, 16
+"""Numbers that are mixed at a time, or that many columns: all rounds of some columns, then of the next ones.
+What does not fit a processor's cache would go to memory and back in every round."""
 _NARROWEST = 1e-3
 """Half the width of an interval of eigenvalues at least: a complete graph has but one besides 1."""
 
@@ -69,16 +72,26 @@ class Exchange:
         down both ends keep the weight for themselves: W stays symmetric and doubly stochastic in every
         round.
         """
-        if self.accelerated and self.up is None:
-            return self._chebyshev(values)
+        if self.up is None and values.size <= _IN_CACHE:
+            return self._all_links_up(values)
         if self.up is None:
-            for _ in range(self.rounds):
-                values = self.links.mixing @ values
-            return values
+            at_once = max(_FEWEST_COLUMNS, _IN_CACHE // len(values))
+            starts = range(at_once, values.shape[1], at_once)
+            blocks = map(np.ascontiguousarray, np.split(values, starts, axis=1))
+            return np.hstack([self._all_links_up(block) for block in blocks])
         incidence = self.links.incidence
         for up in self.up:
             flow = (self.links.weight * up)[:, None] * (incidence @ values)
             values = values - incidence.T @ flow
+        return values
+
+    def _all_links_up(
+        self, values: Float[np.ndarray, "nodes features"]
+    ) -> Float[np.ndarray, "nodes features"]:
+        if self.accelerated:
+            return self._chebyshev(values)
+        for _ in range(self.rounds):
+            values = self.links.mixing @ values
         return values
 
     def _chebyshev(self, values: Float[np.ndarray, "nodes features"]) -> Float[np.ndarray, "nodes features"]:

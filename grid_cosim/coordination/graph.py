@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from threadpoolctl import threadpool_limits
 
 from grid_cosim.coordination.copies import METER, NO_HOUSEHOLD, Copies
 from grid_cosim.coordination.topologies import (
@@ -257,8 +258,13 @@ def mixing_rate(mixing: csr_array) -> float:
     n = mixing.shape[0]
     if n <= _DENSE_NODES:
         return max(abs(bound) for bound in spectrum(mixing))
+    with threadpool_limits(1):  # of vectors only: threads would wait for each other longer than they work
+        return _by_lanczos(mixing, np.random.default_rng(0).standard_normal(n))
+
+
+def _by_lanczos(mixing: csr_array, start: Float[np.ndarray, "nodes"]) -> float:
+    n = mixing.shape[0]
     centred = LinearOperator((n, n), matvec=lambda x: mixing @ x - x.mean(), dtype=float)
-    start = np.random.default_rng(0).standard_normal(n)
     try:
         return float(abs(eigsh(centred, k=1, v0=start, maxiter=_RESTARTS, return_eigenvectors=False)[0]))
     except ArpackNoConvergence:

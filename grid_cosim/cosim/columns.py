@@ -65,6 +65,7 @@ class NeighbourhoodColumns:
         columns: Columns = {"device": self.device, "kind": self.kind, "household": self.owner}
         columns["p_kw"] = _joined(done.decision.powers_kw)
         columns["terminal_cost_eur"] = _joined(done.terminal_cost_eur)
+        columns["terminal_cost_without_energy_eur"] = _joined(done.terminal_cost_without_energy_eur)
         columns |= {
             name: _joined(getattr(outputs, name) for outputs in done.outputs) for name in _OUTPUT_COLUMNS
         }

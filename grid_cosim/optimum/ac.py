@@ -7,6 +7,7 @@ steps, correct the estimate as the meters of a run do, and solve again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -64,8 +65,9 @@ def by_power_flow(feeder: Feeder, quarters: Sequence[int]) -> Measure:
 def ac_schedule(fleet: Fleet, coupling: csr_array, meters: Meters, measure: Measure) -> Schedule:
     """The optimum of a fleet whose loading keeps the limits of the meters.
 
-    Until every element with a price is within 0.05 points of its limit, four solves at the most. The first
-    estimate is read off the power flow of the fleet without control. Raises `OptimumError` for devices
+    Until every element with a price is within 0.05 points of its limit, four solves at the most; what is
+    missed then is told in `missed_percent`. The first estimate is read off the power flow of the fleet
+    without control. Raises `OptimumError` for devices
     without a convex model.
     """
     problem = FleetProblem(fleet, coupling)
@@ -83,14 +85,15 @@ def ac_schedule(fleet: Fleet, coupling: csr_array, meters: Meters, measure: Meas
 
     capacity_kw, _ = learn(_uncontrolled(fleet), unloaded_kw)
     schedule = problem.solve(capacity_kw)
-    for _ in range(_MOST_SOLVES - 1):
+    while True:
         learned_kw, beyond_percent = learn(schedule.powers_kw, capacity_kw)
-        missed = _misses(schedule, beyond_percent).any(axis=0)
-        if not missed.any():
-            break
-        capacity_kw = np.where(missed, learned_kw, capacity_kw)
+        misses = _misses(schedule, beyond_percent)
+        if not misses.any():
+            return schedule
+        if schedule.solves >= _MOST_SOLVES:
+            return replace(schedule, missed_percent=float(np.abs(beyond_percent[misses]).max()))
+        capacity_kw = np.where(misses.any(axis=0), learned_kw, capacity_kw)
         schedule = problem.solve(capacity_kw)
-    return schedule
 
 
 def _misses(

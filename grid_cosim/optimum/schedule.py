@@ -35,6 +35,9 @@ class Schedule:
     solves: int
     """How often the problem was solved, for capacities ever closer to the limit of the loading."""
     solve_time_s: float
+    missed_percent: float = 0.0
+    """By how much, in points of loading, an element is still off a limit that binds or can be kept; 0 where
+    the capacities have been found."""
 
     def devices_kw(self, fleet: Fleet, state: FleetState, step: int) -> tuple[Tensor, ...]:
         """Powers of one step per group; at the devices' bounds where the solver is there up to rounding."""

@@ -81,6 +81,9 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             terminal_cost_eur=Column(
                 _FLOAT, "EUR", "what the state left at the end costs; 0 before the last step"
             ),
+            terminal_cost_without_energy_eur=Column(
+                _FLOAT, "EUR", "its part that is delay, discomfort and undelivered energy; never negative"
+            ),
         ),
         "limits": _table(
             limit=Column(_NAME, "", "the limited element"),

@@ -47,6 +47,16 @@ class Time(_Section):
         return start
 
     @model_validator(mode="after")
+    def _ends(self) -> Self:
+        most_h = (datetime(_LAST_YEAR + 1, 1, 1) - self.start) / timedelta(hours=1)
+        if self.hours > most_h:
+            raise ValueError(
+                f"got {self.hours:g} hours from {self.start:%Y-%m-%d}, expected an end in {_LAST_YEAR} or "
+                "before"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _whole_steps(self) -> Self:
         if 60.0 % self.step_minutes or self.hours * 60.0 % self.step_minutes:
             raise ValueError(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any, Protocol, final
 
+import tomlkit
+
 from grid_cosim.assembly import policy_path
 from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.metrics import kpis
+from grid_cosim.policies.recipe import population_class
 from grid_cosim.results import Results, Run
 from grid_cosim.runner import run
 from grid_cosim.scenario import Scenario, load_scenario
@@ -61,11 +65,12 @@ class ScenarioWork:
     measure: Measure | None = None
 
     def identity(self) -> str:
-        """The scenario with all its defaults, and the policies byte by byte."""
-        policies = (policy_path(kind, device.policy) for kind, device in self.scenario.devices.items())
-        digests = (sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in policies)
+        """The scenario with all its defaults, and byte by byte the files that it names and the policies."""
+        named = [Path(value) for value in settings(self.scenario).values() if isinstance(value, str)]
+        policies = [policy_path(kind, device.policy) for kind, device in self.scenario.devices.items()]
+        own = [_source_of(kind) for kind in self.scenario.devices]
         measure = "" if self.measure is None else self.measure.__qualname__
-        return "\n".join([self.scenario.as_toml(), *digests, measure])
+        return "\n".join([self.scenario.as_toml(), *digests([*named, *policies, *own]), measure])
 
     def __call__(self) -> list[Row]:
         """Run it; its results folder is gone afterwards."""
@@ -82,9 +87,31 @@ class ScenarioWork:
             ]
 
 
+def digests(paths: Iterable[Path]) -> list[str]:
+    """Of what is in these files; nothing where there is none."""
+    return [sha256(path.read_bytes()).hexdigest() if _is_file(path) else "" for path in paths]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a title, say, that is too long for a name
+        return False
+
+
+def _source_of(kind: str) -> Path:
+    """The file in which a device of one's own is defined."""
+    module = sys.modules[population_class(kind).__module__]
+    return Path(module.__file__ or "")
+
+
 def settings(scenario: Scenario) -> Row:
     """Every setting by its path, as after `--set`; those without a value are left out."""
-    return _flat(scenario.model_dump(mode="json", exclude={"controllers"}))
+    found = _flat(scenario.model_dump(mode="json", exclude={"controllers"}))
+    return {
+        name: value if isinstance(value, str | bool | int | float) else str(value)
+        for name, value in found.items()
+    }
 
 
 def _flat(section: Mapping[str, Any], above: str = "") -> Row:
@@ -93,7 +120,7 @@ def _flat(section: Mapping[str, Any], above: str = "") -> Row:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{above}{name}.")
         elif value is not None:
-            flat[above + name] = value if isinstance(value, str | bool | int | float) else str(value)
+            flat[above + name] = value
     return flat
 
 
@@ -110,24 +137,38 @@ def grid_cases(grid: Mapping[str, Any], *, source: Path, measure: Measure | None
     if odd or "scenario" not in grid:
         what = f"{odd[0]}: no such setting.{near_matches(odd[0], _GRID_KEYS)}" if odd else "scenario: missing"
         raise StudyError(source, what.rstrip("."), f"A grid has {', '.join(_GRID_KEYS)}.")
+    _require_kinds(grid, source)
     beside = source.parent / grid["scenario"]
     path = beside if beside.is_file() else Path(grid["scenario"])
     axes = [[(name, value) for value in values] for name, values in grid.get("over", {}).items()]
     cases = []
     for point in product(*axes):
         varied = _flat(dict(point))
-        overrides = [*grid.get("set", ()), *(f"{name}={_toml(value)}" for name, value in varied.items())]
+        written = (f"{name}={tomlkit.item(value).as_string()}" for name, value in varied.items())
+        overrides = [*grid.get("set", ()), *written]
         scenario = load_scenario(path, overrides)
         named = [f"{name.rpartition('.')[2]} {value}" for name, value in varied.items()]
         cases.append(Case(", ".join(named) or scenario.title, ScenarioWork(scenario, measure)))
     return cases
 
 
-def _toml(value: Any) -> str:
-    """A value as it stands in a TOML file."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+def _require_kinds(grid: Mapping[str, Any], source: Path) -> None:
+    """Raise where a setting of a grid is of another kind than it should be."""
+    overrides, over = grid.get("set", []), grid.get("over", {})
+    expected = {
+        "scenario": (isinstance(grid["scenario"], str), "the name of a file"),
+        "set": (
+            isinstance(overrides, list) and all(isinstance(one, str) for one in overrides),
+            'a list of overrides, such as ["time.hours=24"]',
+        ),
+        "over": (
+            isinstance(over, Mapping) and all(isinstance(values, list) for values in over.values()),
+            "a table of lists, such as { seed = [1, 2] }",
+        ),
+    }
+    for name, (right, what) in expected.items():
+        if not right:
+            raise StudyError(source, f"{name}: got {grid[name]!r}, expected {what}", "Correct it.")
 
 
 def scenario_cases(

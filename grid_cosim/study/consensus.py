@@ -10,7 +10,7 @@ import pandas as pd
 
 from grid_cosim.metrics import KPIS
 from grid_cosim.study.cases import Case, scenario_cases
-from grid_cosim.study.statistics import by_group, mean_interval
+from grid_cosim.study.statistics import Interval, by_group, mean_interval, same_homes
 from grid_cosim.study.study import Reading, Study, Verdict
 
 if TYPE_CHECKING:
@@ -29,28 +29,30 @@ def read(table: pd.DataFrame) -> Reading:
     """For every number of homes: whether the limit is held, and whether everything is delivered."""
     table = _per_home(table)
     sizes = {int(n): part for n, part in table.groupby("n_homes")}
-    held = [n for n, part in sizes.items() if _holds_and_delivers(part, "consensus")]
+    held = [n for n, part in sizes.items() if _holds_and_delivers(part)]
+    nearly = [n for n, part in sizes.items() if _does_in_the_mean(part) and n not in held]
     sacrificed = [n for n, part in sizes.items() if _delivers_less(part)]
-    overloaded = [n for n, part in sizes.items() if not _good(part, "uncontrolled", ABOVE)]
+    overloaded = [
+        n for n, part in sizes.items() if mean_interval(_of(part, "uncontrolled", ABOVE)).low > _line(ABOVE)
+    ]
+    broken = [n for n in sizes if n not in held and n not in nearly]
     verdict: Verdict = (
         "holds"
         if len(held) == len(sacrificed) == len(overloaded) == len(sizes)
         else "holds in part"
-        if held
+        if held or nearly
         else "does not hold"
     )
     homes = _listed(list(sizes))
     sentences = [
-        f"Means over {table['seed'].nunique()} seeds with 95 % intervals (Student's t), for {homes} homes.",
-        f"Without control the mean energy above the limit is beyond {KPIS[ABOVE].good_up_to} % for "
-        f"{_listed(overloaded)} homes.",
-        f"`consensus` keeps it up to {KPIS[ABOVE].good_up_to} % and at most {KPIS[UNSERVED].good_up_to} % "
-        f"undelivered for {_listed(held)} homes"
-        + (
-            f"; it does not for {_listed([n for n in sizes if n not in held])}."
-            if len(held) < len(sizes)
-            else "."
-        ),
+        f"Means over {_seeds(table)} with 95 % intervals (Student's t), for {homes} homes. What is said "
+        "here is said of the whole interval.",
+        f"Without control the energy above the limit is beyond {_line(ABOVE)} % for {_listed(overloaded)} "
+        "homes.",
+        f"`consensus` keeps it up to {_line(ABOVE)} % and at most {_line(UNSERVED)} % undelivered for "
+        f"{_listed(held)} homes"
+        + (f"; in the mean, but not with its interval, for {_listed(nearly)}" if nearly else "")
+        + (f"; it does not for {_listed(broken)}." if broken else "."),
         f"`independent` leaves more undelivered than `consensus` (interval of the difference, seed by seed, "
         f"above zero) for {_listed(sacrificed)} homes.",
         *_sentence_of_worst(table),
@@ -66,20 +68,39 @@ def _of(part: pd.DataFrame, controller: str, kpi: str) -> pd.Series:
     return part.loc[part["controller"] == controller, kpi].dropna()
 
 
-def _good(part: pd.DataFrame, controller: str, kpi: str) -> bool:
+def _line(kpi: str) -> float:
     line = KPIS[kpi].good_up_to
     assert line is not None
-    return mean_interval(_of(part, controller, kpi)).mean <= line
+    return line
 
 
-def _holds_and_delivers(part: pd.DataFrame, controller: str) -> bool:
-    return _good(part, controller, ABOVE) and _good(part, controller, UNSERVED)
+def _of_consensus(part: pd.DataFrame) -> list[tuple[Interval, float]]:
+    """Both KPIs that count, and their lines; a single seed has no interval, and shows nothing."""
+    return [(mean_interval(_of(part, "consensus", kpi)), _line(kpi)) for kpi in (ABOVE, UNSERVED)]
+
+
+def _holds_and_delivers(part: pd.DataFrame) -> bool:
+    return all(found.high <= line for found, line in _of_consensus(part))
+
+
+def _does_in_the_mean(part: pd.DataFrame) -> bool:
+    return all(found.mean <= line for found, line in _of_consensus(part))
 
 
 def _delivers_less(part: pd.DataFrame) -> bool:
-    """Whether `independent` leaves more undelivered than `consensus`, seed by seed, beyond the interval."""
-    by_seed = part.pivot(index="seed", columns="controller", values=UNSERVED)
-    return mean_interval(by_seed["independent"] - by_seed["consensus"]).low > 0.0
+    """Whether `independent` leaves more undelivered than `consensus`, homes by homes, beyond the interval."""
+    by_homes = part.assign(homes=same_homes(part)).pivot_table(
+        index="homes", columns="controller", values=UNSERVED
+    )
+    return mean_interval((by_homes["independent"] - by_homes["consensus"]).dropna()).low > 0.0
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    """How many, and where there are others than mostly."""
+    by_size = table.groupby("n_homes")["seed"].nunique()
+    usual = int(by_size.max())
+    others = "; ".join(f"{homes:,} homes: {n}" for homes, n in by_size[by_size < usual].items())
+    return f"{usual} seeds" + (f" ({others})" if others else "")
 
 
 def _sentence_of_worst(table: pd.DataFrame) -> list[str]:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from grid_cosim.errors import GridCosimError
+from grid_cosim.runner import versions
 from grid_cosim.study.cases import Case, Row, Work
 
 
@@ -75,7 +76,7 @@ def _numbered(k: int, case: Case) -> tuple[int, list[Row]]:
 
 
 def _key(work: Work) -> str:
-    text = f"{type(work).__qualname__}\n{work.identity()}\n{_code()}"
+    text = f"{type(work).__qualname__}\n{work.identity()}\n{_code()}\n{versions()}"
     return sha256(text.encode()).hexdigest()[:32]
 
 

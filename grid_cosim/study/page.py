@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,16 +23,26 @@ def require_drawing() -> None:
         raise MissingExtraError("grid-cosim benchmark", extra="study", missing="matplotlib")
 
 
-def write_page(folder: Path | str) -> Path:
-    """Draw the figures of every table in the folder, and write its page; `ResultsError` without a table."""
+def write_page(folder: Path | str, only: Sequence[str] = ()) -> Path:
+    """Draw the figures of every table in the folder, or of `only` some, and write the page of all.
+
+    A table that cannot be read gets a section that says so, and no figure. `ResultsError` without a table.
+    """
     require_drawing()
     from grid_cosim.study.drawing import drawn
 
     found = stored(Path(folder))
-    if not found:
-        raise ResultsError(folder, "there is no table of a study", remedy="Run `grid-cosim benchmark` first")
-    for name, results in found.items():
-        drawn(study_named(name).draw, results.table, Path(folder) / f"{name}.svg")
+    for name in only or ([] if found else ["a study"]):
+        if name not in found:
+            raise ResultsError(
+                folder, f"there is no table of {name}", remedy="Run `grid-cosim benchmark` first"
+            )
+    for name in only or found:
+        figure = Path(folder) / f"{name}.svg"
+        if readable(name, found[name]):
+            drawn(study_named(name).draw, found[name].table, figure)
+        else:
+            figure.unlink(missing_ok=True)
     path = Path(folder) / PAGE
     path.write_text(page(found), encoding="utf-8")
     return path
@@ -46,7 +56,7 @@ def stored(folder: Path) -> dict[str, StudyResults]:
 
 def page(found: Mapping[str, StudyResults]) -> str:
     """The page as Markdown."""
-    readings = {name: study_named(name).read(results.table) for name, results in found.items()}
+    readings = {name: _reading(name, results) for name, results in found.items()}
     verdicts = pd.DataFrame(
         {
             "claim": [f"[{study_named(name).title}](#{name})" for name in found],
@@ -56,23 +66,43 @@ def page(found: Mapping[str, StudyResults]) -> str:
     parts = [
         "# The claims of the method, redrawn\n",
         "Everything below is computed from the tables in this folder; nothing is typed in. Sizes and seeds "
-        "stand in `benchmarks/claims/*.toml`.\n",
+        "stand in `benchmarks/claims/*.toml`, or in the file that a command names.\n",
         markdown(verdicts),
         *(_section(name, found[name], reading) for name, reading in readings.items()),
     ]
     return "\n".join(parts)
 
 
+def _reading(name: str, results: StudyResults) -> Reading:
+    """What the study says of its table; where it cannot, that, so that the other studies keep their page."""
+    try:
+        return study_named(name).read(results.table)
+    except Exception as error:
+        return Reading(
+            "is not decided",
+            [
+                f"This table cannot be read ({type(error).__name__}: {error}). It is of another version, or "
+                "lacks what the claim is about; run the study again."
+            ],
+            figure=False,
+        )
+
+
+def readable(name: str, results: StudyResults) -> bool:
+    """Whether the study finds in its table what its claim is about."""
+    return _reading(name, results).figure
+
+
 def _section(name: str, results: StudyResults, reading: Reading) -> str:
     study, about = study_named(name), results.provenance
-    command = f"grid-cosim benchmark {name}" + (" --quick" if results.quick else "")
+    command = f"grid-cosim benchmark {about.get('source', name)}" + (" --quick" if results.quick else "")
     small = "This is the quick variant: it shows a direction and no more.\n" if results.quick else ""
     return "\n".join(
         [
             f"\n## {name}\n",
             f"**{study.title}.** {study.claim}\n",
             f"**It {reading.verdict}.**\n" + (f"\n{small}" if small else ""),
-            f"![{study.title}]({name}.svg)\n",
+            *([f"![{study.title}]({name}.svg)\n"] if reading.figure else []),
             *(f"- {sentence}" for sentence in reading.sentences),
             "",
             *(markdown(table) for table in reading.tables),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 LARGEST_EXPONENT = 1.05
 FROM_HOMES = 100
 """Where fits begin if they can: with fewer homes fixed costs are most of what is seen."""
+
+DECADE = 10.0
+"""The sizes from a tenth of the largest on are also fitted by themselves."""
+WIDEST_INTERVAL = 0.5
+"""An exponent that is known less well decides nothing."""
 
 EXCESS_LEFT, UNSERVED_PERCENT = 0.1, 1.0
 """What counts as trained, for the central baseline: far less strict than the lines of the KPIs."""
@@ -58,36 +63,102 @@ def _of_what(work: Any) -> str:
 
 
 def read(table: pd.DataFrame) -> Reading:
-    """Fitted exponents with their intervals, and what central training came to."""
-    growth = {what: _exponent(part) for what, part in _by_size(table)}
+    """Fitted exponents with their intervals, and, beside the verdict, what central training came to."""
+    growth = {what: _growth(part) for what, part in _by_size(table)}
     shared, tried = table[table["what"] == SHARED], table[table["what"] == TRIAL]
-    cheap = growth[EXECUTION].mean <= LARGEST_EXPONENT and growth[PRIVATE].mean <= LARGEST_EXPONENT
-    ends = not _trained_well(tried).all()
-    verdict: Verdict = "holds" if cheap and ends else "holds in part" if cheap or ends else "does not hold"
+    verdict = _verdict(
+        [
+            _at_most(growth.get(EXECUTION, UNKNOWN).steepest, LARGEST_EXPONENT),
+            _is_one(growth.get(PRIVATE, UNKNOWN).pooled),
+        ]
+    )
     sentences = [
         f"{SHARED}: {shared['seconds'].sum() / 60.0:.1f} min for all {len(shared)} policies, whatever N is. "
         "A policy sees a home and a price, never how many homes there are.",
-        *(
-            f"{what}: time grows as N^{b.mean:.2f}{_between(b)}, "
-            f"{_fitted(part)['n_homes'].min():,.0f} to {part['n_homes'].max():,.0f} homes."
-            for (what, part), b in zip(_by_size(table), growth.values(), strict=True)
-        ),
-        _central(tried),
+        *(_sentence_of_growth(what, growth[what], part) for what, part in _by_size(table)),
+        *_laying_out(table),
+        *([_central(tried)] if len(tried) else []),
         "All times are CPU time of one thread. Deciding is computed for all homes in one process; where each "
         "home computes for itself it takes the share of one, and messages per home do not grow.",
     ]
-    return Reading(verdict, sentences, [_times(table), _beside(tried)])
+    return Reading(verdict, sentences, [_times(table), *([_beside(tried)] if len(tried) else [])])
+
+
+class Growth(NamedTuple):
+    """Exponents of N: of all sizes, and of those within the last factor of ten."""
+
+    pooled: Interval
+    at_the_end: Interval
+
+    @property
+    def steepest(self) -> Interval:
+        """A pooled fit hides what only happens to many homes, such as falling out of a cache."""
+        return max(self, key=lambda fit: (not np.isnan(fit.mean), fit.mean))
+
+
+_NO_FIT = Interval(np.nan, np.nan, np.nan)
+UNKNOWN = Growth(_NO_FIT, _NO_FIT)
 
 
 def _by_size(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The kinds of work that were timed for several numbers of homes."""
     sized = table.dropna(subset=["n_homes", "seconds"])
-    return [(str(what), part) for what, part in sized.groupby("what", sort=False) if len(part) > 1]
+    groups = sized.groupby("what", sort=False)
+    return [(str(what), part) for what, part in groups if part["n_homes"].nunique() > 1]
 
 
-def _exponent(part: pd.DataFrame) -> Interval:
+def _growth(part: pd.DataFrame, seconds: str = "seconds") -> Growth:
     fitted = _fitted(part)
-    return exponent(fitted["n_homes"], fitted["seconds"])
+    last = part[part["n_homes"] >= part["n_homes"].max() / DECADE]
+    enough = last["n_homes"].nunique() > 2  # else there is no interval
+    return Growth(
+        exponent(fitted["n_homes"], fitted[seconds]),
+        exponent(last["n_homes"], last[seconds]) if enough else _NO_FIT,
+    )
+
+
+def _at_most(b: Interval, line: float) -> Verdict:
+    """Whether an exponent is; only its mean: in part."""
+    if np.isnan(b.low) or b.high - b.low > WIDEST_INTERVAL:
+        return "is not decided"
+    return "holds" if b.high <= line else "holds in part" if b.mean <= line else "does not hold"
+
+
+def _is_one(b: Interval) -> Verdict:
+    """Whether times are as the number of homes, neither more nor less."""
+    above = _at_most(b, LARGEST_EXPONENT)
+    below = _at_most(Interval(2.0 - b.mean, 2.0 - b.high, 2.0 - b.low), LARGEST_EXPONENT)
+    return max(above, below, key=_FROM_BEST.index)
+
+
+_FROM_BEST: tuple[Verdict, ...] = ("holds", "holds in part", "is not decided", "does not hold")
+
+
+def _verdict(parts: Sequence[Verdict]) -> Verdict:
+    """Of all parts together: one that is shown is something, but one that is not takes from the whole."""
+    best, worst = (end(parts, key=_FROM_BEST.index) for end in (min, max))
+    return worst if best == worst or _FROM_BEST.index(best) > 1 else "holds in part"
+
+
+def _sentence_of_growth(what: str, growth: Growth, part: pd.DataFrame) -> str:
+    sizes = _fitted(part)["n_homes"]
+    return f"{what}: time grows as {_powers(growth)}, {sizes.min():,.0f} to {sizes.max():,.0f} homes."
+
+
+def _laying_out(table: pd.DataFrame) -> list[str]:
+    """How making ready grows: once, before the first step."""
+    part = table.reindex(columns=[*table.columns.union(["preparing_s"])])
+    part = part[(part["what"] == EXECUTION) & part["preparing_s"].notna()]
+    if part["n_homes"].nunique() < 2:
+        return []
+    return [f"Laying out homes and graph, once: time grows as {_powers(_growth(part, 'preparing_s'))}."]
+
+
+def _powers(growth: Growth) -> str:
+    said = f"N^{growth.pooled.mean:.2f}{_between(growth.pooled)}"
+    if np.isnan(growth.at_the_end.mean):
+        return said
+    return f"{said}, in the last decade of N as N^{growth.at_the_end.mean:.2f}{_between(growth.at_the_end)}"
 
 
 def _between(b: Interval) -> str:
@@ -96,7 +167,7 @@ def _between(b: Interval) -> str:
 
 def _fitted(part: pd.DataFrame) -> pd.DataFrame:
     large = part[part["n_homes"] >= FROM_HOMES]
-    return large if len(large) > 1 else part
+    return large if large["n_homes"].nunique() > 1 else part
 
 
 def _trained_well(tried: pd.DataFrame) -> pd.Series:
@@ -146,7 +217,7 @@ def draw(table: pd.DataFrame) -> Figure:
     figure, (deciding, training) = panels("deciding: CPU s per control step", "training: CPU s")
     for colour, (what, part) in zip(PALETTE, _by_size(table), strict=False):
         axis = deciding if what == EXECUTION else training
-        label = f"{what}: N^{_exponent(part).mean:.2f}"
+        label = f"{what}: N^{_growth(part).pooled.mean:.2f}"
         axis.plot(part["n_homes"], part["seconds"], marker="o", color=colour, label=label)
     shared_s = table.loc[table["what"] == SHARED, "seconds"].sum()
     training.axhline(shared_s, color="0.3", label=f"{SHARED}: any N")

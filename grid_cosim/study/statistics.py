@@ -10,10 +10,20 @@ import pandas as pd
 from scipy import stats
 
 from grid_cosim.metrics import KPIS
+from grid_cosim.scenario import Scenario
 
 CONFIDENCE = 0.95
-SAME_HOMES = ["seed", "feeder.source", "feeder.limit_share", "time.hours", "title"]
-"""Settings that decide which homes a row is about, whatever controls them."""
+OF_CONTROL = ("coordination", "dimming", "time_of_use", "power_flow", "controllers")
+"""Parts of a scenario that change nothing about its homes, nor do its devices' policies."""
+
+
+def same_homes(table: pd.DataFrame) -> pd.Series:
+    """A number per row, the same wherever all settings but those of control are: the same homes and days."""
+    deciding = [name for name in Scenario.model_fields if name not in OF_CONTROL]
+    key = [
+        name for name in table.columns if name.partition(".")[0] in deciding and not name.endswith(".policy")
+    ]
+    return table.groupby(key, dropna=False, sort=False).ngroup()
 
 
 class Interval(NamedTuple):
@@ -66,9 +76,8 @@ def within_bars(table: pd.DataFrame) -> pd.Series:
 
 def _without_control(table: pd.DataFrame, kpi: str) -> pd.Series:
     """The KPI of the uncontrolled run of the same homes, row by row; 0 where there is none."""
-    free = table[table["controller"] == "uncontrolled"].drop_duplicates(SAME_HOMES)
-    joined = table[SAME_HOMES].merge(free[[*SAME_HOMES, kpi]], on=SAME_HOMES, how="left")
-    return joined[kpi].fillna(0.0).set_axis(table.index)
+    homes, free = same_homes(table), table["controller"] == "uncontrolled"
+    return homes.map(table[free].groupby(homes[free])[kpi].first()).fillna(0.0)
 
 
 def fewest_lasting(rounds: pd.Series, good: pd.Series) -> float:

@@ -46,7 +46,7 @@ def read(table: pd.DataFrame) -> Reading:
         "Within the bars means all of them: peak, energy above the limit, undelivered energy and cold, by "
         f"the lines of the KPIs, on each of {table['seed'].nunique()} seed(s).",
         *(f"`{step}`: {_least_words(row)}." for step, row in least.iterrows()),
-        "The least of all: "
+        "The least of all the settings that were tried: "
         + "; ".join(f"{what} – `{fewest[name]}`" for name, what in TALKING.items())
         + ".",
         *_sensitivity(settings),
@@ -99,7 +99,9 @@ def least_talking(settings: pd.DataFrame) -> pd.DataFrame:
 def _least_words(least: pd.Series) -> str:
     if least.isna().all():
         return "no setting that was tried is within the bars"
-    return "within the bars from " + ", ".join(f"{least[name]:,.0f} {what}" for name, what in TALKING.items())
+    return "of the settings tried, within the bars from " + ", ".join(
+        f"{least[name]:,.0f} {what}" for name, what in TALKING.items()
+    )
 
 
 def _sensitivity(settings: pd.DataFrame) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STUDIES = ("consensus", "scaling", "rounds", "steps", "optimum")
 """The claims of the method, in the order of reading; each is a module of `grid_cosim.study`."""
 
-Verdict = Literal["holds", "holds in part", "does not hold"]
+Verdict = Literal["holds", "holds in part", "does not hold", "is not decided"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Reading:
     sentences: Sequence[str]
     tables: Sequence[pd.DataFrame] = ()
     """Condensed for people; column names are headings."""
+    figure: bool = True
+    """Whether there is one."""
 
 
 @dataclass(frozen=True)

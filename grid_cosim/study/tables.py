@@ -69,9 +69,15 @@ def tidy(rows: Sequence[Row]) -> pd.DataFrame:
     return table
 
 
-def provenance(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Where a study is run: versions, processor, cores, and the sizes and seeds it is run with."""
+def as_stored(settings: Mapping[str, Any]) -> Any:
+    """Settings as they come back from a table's metadata: dates are text there."""
+    return json.loads(json.dumps(settings, default=str))
+
+
+def provenance(settings: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """Where a study is run: its name or file, versions, processor, cores, and its sizes and seeds."""
     return {
+        "source": source,
         "versions": versions(),
         "platform": platform.platform(),
         "processor": _processor(),

@@ -13,6 +13,7 @@ from typing import final
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from grid_cosim.assembly import scenario_policies
 from grid_cosim.controllers import Priced
@@ -21,7 +22,8 @@ from grid_cosim.environments.core import FleetGame
 from grid_cosim.environments.priced import ControlledPlayer
 from grid_cosim.environments.villages import Village
 from grid_cosim.scenario import Coordination, DeviceSection, Scenario
-from grid_cosim.study.cases import Row
+from grid_cosim.shipped import shipped
+from grid_cosim.study.cases import Row, digests
 
 EXECUTION = "Deciding"
 """This kind of work, as it stands in the table's column `what`."""
@@ -29,11 +31,15 @@ EXECUTION = "Deciding"
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one core, so that times of few and of many homes compare."""
+    """Torch and linear algebra on one core, so that times of few and of many homes compare.
+
+    CPU time counts every thread, those that only wait in a loop as well.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -48,8 +54,8 @@ class ExecutionWork:
     seed: int
 
     def identity(self) -> str:
-        """Its numbers."""
-        return repr(self)
+        """Its numbers, and the shipped policies byte by byte."""
+        return "\n".join([repr(self), *shipped_policies()])
 
     def __call__(self) -> list[Row]:
         """One row: the median over all steps but the first, in which more is made ready."""
@@ -74,6 +80,11 @@ class ExecutionWork:
                 "preparing_s": preparing_s,
             }
         ]
+
+
+def shipped_policies() -> list[str]:
+    """Digests of the policies, recipes and recorded prices that ship."""
+    return digests(sorted(shipped("policies").iterdir()))
 
 
 def consensus(game: FleetGame, *, seed: int) -> ControlledPlayer:

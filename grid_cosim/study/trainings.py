@@ -20,7 +20,7 @@ from grid_cosim.policies.recipe import Recipe, load_recipe
 from grid_cosim.policies.training import train
 from grid_cosim.shipped import shipped
 from grid_cosim.study.cases import Row
-from grid_cosim.study.timing import consensus, one_thread
+from grid_cosim.study.timing import consensus, one_thread, shipped_policies
 
 if TYPE_CHECKING:
     from grid_cosim.environments.mappo import MappoResult
@@ -51,8 +51,8 @@ class SharedTrainingWork:
     n_updates: int
 
     def identity(self) -> str:
-        """Its numbers."""
-        return repr(self)
+        """Its numbers, and the shipped recipes and policies byte by byte."""
+        return "\n".join([repr(self), *shipped_policies()])
 
     def __call__(self) -> list[Row]:
         """One row; no number of homes enters such a training."""
@@ -74,8 +74,8 @@ class PrivateTrainingWork:
     n_updates: int
 
     def identity(self) -> str:
-        """Its numbers."""
-        return repr(self)
+        """Its numbers, and the shipped recipes and policies byte by byte."""
+        return "\n".join([repr(self), *shipped_policies()])
 
     def __call__(self) -> list[Row]:
         """One row."""
@@ -114,8 +114,8 @@ class CentralTrainingWork:
     seed: int
 
     def identity(self) -> str:
-        """Its numbers."""
-        return repr(self)
+        """Its numbers, and the shipped recipes and policies byte by byte."""
+        return "\n".join([repr(self), *shipped_policies()])
 
     def __call__(self) -> list[Row]:
         """One row."""
@@ -147,8 +147,8 @@ class CentralTrialWork:
     seed: int
 
     def identity(self) -> str:
-        """Its numbers."""
-        return repr(self)
+        """Its numbers, and the shipped recipes and policies byte by byte."""
+        return "\n".join([repr(self), *shipped_policies()])
 
     def __call__(self) -> list[Row]:
         """One row."""

@@ -55,9 +55,17 @@ def test_a_study_of_ones_own_leaves_its_table_and_the_page(
     assert (table["messages_per_home_per_step"] > 0).all()
     assert StudyResults.load(Path("out/steps.parquet")).provenance["settings"] == tomllib.loads(OWN)["full"]
 
+    assert "`grid-cosim benchmark steps.toml`" in Path("out/README.md").read_text("utf-8")
+    refused = benchmark("steps", "--quick", "--jobs", "1", "--out", "out")
+    assert refused.exit_code == 2
+    assert "there is a table of the full variant with other settings" in " ".join(refused.stderr.split())
+    assert "--force" in refused.stderr
+    assert list(pd.read_parquet("out/steps.parquet")["coordination.rounds"]) == [5, 10]
+
     before = Path("out/README.md").read_text("utf-8")
     Path("out/README.md").unlink()
-    assert benchmark("--redraw", "--out", "out").exit_code == 0
+    assert benchmark("steps", "--redraw", "--out", "out").exit_code == 0
+    assert "no table of rounds" in " ".join(benchmark("rounds", "--redraw", "--out", "out").stderr.split())
     assert Path("out/README.md").read_text("utf-8") == before
 
 
@@ -66,6 +74,7 @@ def test_a_study_of_ones_own_leaves_its_table_and_the_page(
     [
         (["stepps"], "Study stepps: no such study. Did you mean 'steps'?"),
         (["mine/steps.toml"], "Study mine/steps.toml: no such file"),
+        (["steps", "--jobs", "0"], "got 0 jobs side by side, expected 1 or more, or -1"),
         (["--redraw", "--out", "nowhere"], "nowhere: there is no table of a study"),
     ],
 )

@@ -53,6 +53,11 @@ def test_a_scenario_of_ones_own_is_found_beside_the_study(tmp_path: Path) -> Non
     ("grid", "message"),
     [
         ({"set": []}, "scenario: missing"),
+        ({"scenario": 3}, "scenario: got 3, expected the name of a file"),
+        ({"scenario": "cold_evening.toml", "set": [3]}, r"set: got \[3\], expected a list of overrides"),
+        ({"scenario": "cold_evening.toml", "set": "seed=3"}, "set: got 'seed=3', expected a list"),
+        ({"scenario": "cold_evening.toml", "over": 3}, "over: got 3, expected a table of lists"),
+        ({"scenario": "cold_evening.toml", "over": {"seed": 3}}, "over: got .*, expected a table of lists"),
         ({"scenario": "cold_evening.toml", "ovr": {}}, "ovr: no such setting. Did you mean 'over'"),
     ],
 )
@@ -79,6 +84,23 @@ def test_work_differs_with_any_setting_and_with_the_policies(tmp_path: Path) -> 
     assert before != identity("coordination.rounds=11")
     policy.write_bytes(b"new")
     assert before != identity()
+
+
+def test_work_differs_with_what_is_in_the_files_that_a_scenario_names(tmp_path: Path) -> None:
+    weather = tmp_path / "mine.csv"
+    found = []
+    for temperature in (1, 2, 2):
+        weather.write_text(f"temperature_c\n{temperature}\n", encoding="utf-8")
+        scenario = load_scenario("cold_evening.toml", [f"weather.source={weather}"])
+        found.append(ScenarioWork(scenario).identity())
+    assert found[0] != found[1] == found[2]
+
+
+def test_values_of_a_grid_are_written_as_toml_writes_them() -> None:
+    values = {"title": ['say "hi" \\ 5 K'], "controllers": [["uncontrolled", "dimming"]]}
+    (case,) = grid_cases({"scenario": "cold_evening.toml", "over": values}, source=HERE)
+    assert work(case).scenario.title == 'say "hi" \\ 5 K'
+    assert work(case).scenario.controllers == ("uncontrolled", "dimming")
 
 
 def test_settings_become_columns_by_their_paths() -> None:

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from grid_cosim.metrics import KPIS
-from grid_cosim.study.statistics import by_group, exponent, fewest_lasting, mean_interval, within_bars
+from grid_cosim.study.statistics import (
+    by_group,
+    exponent,
+    fewest_lasting,
+    mean_interval,
+    same_homes,
+    within_bars,
+)
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
@@ -60,6 +67,19 @@ def test_cold_counts_from_what_the_same_homes_have_without_control() -> None:
     cold = {"cold_kelvin_hours_per_home": [3.0, 3.05]}
     assert list(within_bars(rows(**cold)))[1]
     assert not list(within_bars(rows(**cold, seed=[1, 2])))[1]
+
+
+def test_homes_in_other_weather_are_other_homes_and_those_under_other_control_are_not() -> None:
+    assert list(same_homes(rows(**{"weather.shift_k": [0.0, -5.0]}))) == [0, 1]
+    assert list(same_homes(rows(**{"homes.mean_annual_kwh": [float("nan"), 3000.0]}))) == [0, 1]
+    control = {
+        "coordination.rounds": [5, 10],
+        "devices.heat_pump.policy": ["a", "b"],
+        "dimming.power_kw": [1, 2],
+    }
+    assert list(same_homes(rows(**control))) == [0, 0]
+    cold = {"cold_kelvin_hours_per_home": [3.0, 3.05]}
+    assert not list(within_bars(rows(**cold, **{"weather.shift_k": [0.0, -5.0]})))[1]
 
 
 def test_a_kpi_that_does_not_apply_is_no_fault() -> None:

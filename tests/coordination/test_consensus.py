@@ -230,3 +230,14 @@ def test_links_that_fail_make_all_rounds_plain() -> None:
     exchange = Exchange.open(links, 6, LinkOutage(0.3), np.random.default_rng(0), accelerated=True)
     plain = Exchange.open(links, 6, LinkOutage(0.3), np.random.default_rng(0))
     np.testing.assert_array_equal(exchange.mix(values_of(0, 13)), plain.mix(values_of(0, 13)))
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_columns_are_mixed_some_at_a_time_where_they_are_too_many_for_the_cache(
+    accelerated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = communication(one_limit(12), "random_regular").links
+    values, exchange = values_of(4, 13, 40), Exchange(links, 6, accelerated=accelerated)
+    at_once = exchange.mix(values)
+    monkeypatch.setattr("grid_cosim.coordination.consensus._IN_CACHE", 13 * 17)
+    np.testing.assert_array_equal(exchange.mix(values), at_once)

@@ -47,12 +47,24 @@ def test_the_loading_ends_at_its_limit_where_there_is_a_price(bent: float) -> No
     law = Law(fleet, rated_kw=0.7 * uncontrolled_peak_kw(fleet), bent=bent)
     schedule = ac_schedule(fleet, together(fleet), law.meters, law)
     assert schedule.solves <= 4
-    assert law.uses <= schedule.solves + 1  # before the first, and after each but a fourth
+    assert schedule.missed_percent == 0.0
+    assert law.uses == schedule.solves + 1  # before the first, and after each
     loading, price = law.loading_of(schedule), schedule.price_eur_per_kwh[:, 0]
     assert loading.max() < 80.0 + CLOSE
     assert price.max() > 1e-3
     assert loading[price > 1e-3].min() > 80.0 - CLOSE
     assert replay_eur(fleet, schedule) == pytest.approx(schedule.objective_eur, rel=1e-5)
+
+
+def test_capacities_that_are_not_found_are_told_with_what_is_missed() -> None:
+    fleet = homes()
+    law = Law(fleet, rated_kw=2.0 * uncontrolled_peak_kw(fleet), bent=3.0)  # the loading is mostly bent
+    schedule = ac_schedule(fleet, together(fleet), law.meters, law)
+    assert schedule.solves == 4
+    loading, price = law.loading_of(schedule), schedule.price_eur_per_kwh[:, 0]
+    off = np.where(price > 1e-4, np.abs(loading - 80.0), np.maximum(loading - 80.0, 0.0))
+    assert schedule.missed_percent == pytest.approx(off.max())
+    assert schedule.missed_percent > CLOSE
 
 
 def test_a_wide_limit_takes_one_solve() -> None:

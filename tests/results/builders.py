@@ -138,6 +138,7 @@ class _Town:
             "too_cold_kelvin_hours": 0.0 * owed,
             "cost_eur": 0.002 * owed + 0.5 * unserved,
             "terminal_cost_eur": 0.0 * owed,
+            "terminal_cost_without_energy_eur": 0.0 * owed,
         }
         pump = dict.fromkeys(car, 0.0 * owed) | {
             "p_kw": heat,

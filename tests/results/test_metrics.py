@@ -57,6 +57,7 @@ def results() -> Results:
             too_cold_kelvin_hours=[0.0, 0.25, 0.0, 0.5],
             cost_eur=[0.5, 0.25, 0.25, 0.0],
             terminal_cost_eur=[0.0, 0.0, 1.0, 0.0],
+            terminal_cost_without_energy_eur=[0.0, 0.0, 0.25, 0.0],
         ),
         "grid": _table("grid", time=TIMES, ac_check_dv_pu=[np.nan, 2e-9]),
     }
@@ -88,14 +89,14 @@ def test_every_kpi_on_a_table_small_enough_to_do_by_hand(results):
 
 
 def test_the_gap_is_what_a_run_costs_beyond_the_optimum(results):
-    """The same tables but 0.8 kWh less in the first step, at 0.4 EUR/kWh; 2 EUR of own cost."""
+    """The same tables but 0.8 kWh less in the first step, at 0.4 EUR/kWh; delay for 1.25 EUR."""
     tables = results.runs["consensus"].tables
     cheaper = tables["households"].copy()
     cheaper.loc[0, ["p_kw", "flex_kw"]] -= 3.2
     runs = {"consensus": Run(tables), "optimum": Run({**tables, "households": cheaper})}
     values = kpis(dataclasses.replace(results, runs=runs))
     assert values["consensus"]["total_cost_gap_percent"] == pytest.approx(100.0 * 0.32 / 3.48)
-    assert values["consensus"]["flexibility_cost_gap_percent"] == pytest.approx(100.0 * 0.32 / 2.0)
+    assert values["consensus"]["flexibility_cost_gap_percent"] == pytest.approx(100.0 * 0.32 / 1.25)
     assert values["optimum"]["total_cost_gap_percent"] == 0.0
 
 
@@ -109,11 +110,27 @@ def test_a_run_that_stopped_early_has_no_gap(results, stopped):
     assert math.isnan(values["consensus"]["total_cost_gap_percent"])
 
 
-def test_there_is_no_share_of_an_optimum_that_gains(results):
+def test_neither_energy_owed_nor_heat_in_store_enters_what_the_extra_cost_is_a_share_of(results):
     """Heat left above the set point is credited: that may be more than what waiting has cost."""
     tables = results.runs["consensus"].tables
-    warm = tables["devices"].assign(terminal_cost_eur=-0.4)
-    runs = {"consensus": Run(tables), "optimum": Run({**tables, "devices": warm})}
+    gaps = []
+    for left_eur in (-2.0, -0.4, 5.0):
+        other = tables["devices"].assign(terminal_cost_eur=left_eur)
+        dearer = tables["households"].assign(p_kw=tables["households"]["p_kw"] + 1.0)
+        runs = {
+            "consensus": Run({**tables, "devices": other, "households": dearer}),
+            "optimum": Run({**tables, "devices": other}),
+        }
+        gaps.append(
+            kpis(dataclasses.replace(results, runs=runs))["consensus"]["flexibility_cost_gap_percent"]
+        )
+    assert gaps == pytest.approx([100.0 * 0.6 / 1.25] * 3)  # 1 kW in four rows of 15 min, at 0.4 and 0.8
+
+
+def test_there_is_no_share_of_an_optimum_without_discomfort_or_delay(results):
+    tables = results.runs["consensus"].tables
+    free = tables["devices"].assign(cost_eur=0.0, terminal_cost_without_energy_eur=0.0)
+    runs = {"consensus": Run(tables), "optimum": Run({**tables, "devices": free})}
     values = kpis(dataclasses.replace(results, runs=runs))
     assert values["consensus"]["total_cost_gap_percent"] > 0.0
     assert math.isnan(values["consensus"]["flexibility_cost_gap_percent"])

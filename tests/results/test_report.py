@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bokeh.models import ColumnDataSource
+from markupsafe import escape
 
 from grid_cosim import plots
 from grid_cosim.metrics import KPIS
@@ -77,7 +78,7 @@ def test_the_page_has_every_section_and_controller(page, results):
     for controller in results.runs:
         assert f'name="controller" value="{controller}"' in page
     for kpi in KPIS.values():
-        assert kpi.label in page
+        assert escape(kpi.label) in page
 
 
 def test_what_was_assumed_is_told(page):
