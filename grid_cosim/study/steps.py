@@ -24,7 +24,7 @@ PEAK, MESSAGES, BYTES = (
     "message_bytes_per_home_per_step",
 )
 ITERATIONS = "coordination.dual_iterations"
-ITERATIONS_UNSET = {"curve": 1, "newton": 4, "gradient": 1}
+ITERATIONS_UNSET = {"curve": 2, "newton": 4, "gradient": 1}
 """What the scenario's `dual_iterations` mean where it sets none."""
 TALKING = {"rounds": "rounds", "messages": "messages per home and step", "bytes": "bytes per home and step"}
 
