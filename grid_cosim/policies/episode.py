@@ -145,7 +145,7 @@ def _congestion(
         generator=generator,
     )
     fresh_start = torch.rand(n_devices, generator=generator) < 0.5
-    invented[:day, fresh_start] = 0.0
+    invented[:day, fresh_start] = torch.nan
     if recorded is None:
         return invented
     real = recorded.sample(

@@ -96,8 +96,8 @@ class RecordedPrices:
     ) -> Float[Tensor, "day_and_steps devices"]:
         """A path per device, begun at a day of chance, a little shifted, scaled and disturbed.
 
-        The first day is the one before; before a record begins, its price is zero. Raises `PolicyError` for
-        control steps of another length.
+        The first day is the one before; what lies there before a record begins is NaN, since nobody remembers
+        it. Raises `PolicyError` for control steps of another length.
         """
         if dt_h != self.dt_h:
             raise PolicyError(
@@ -117,6 +117,7 @@ class RecordedPrices:
         price = torch.where(known, self.price[at.clamp(0, len(self.price) - 1), path], 0.0)
         level = torch.exp(0.25 * torch.randn(n_devices, generator=generator))
         disturbed = price * level * _disturbance(n_devices, day + n_steps, dt_h, 0.25, generator)
+        disturbed[:day][~known[:day]] = torch.nan
         return disturbed.clamp(0.0, price_max_eur_per_kwh)
 
 

@@ -20,8 +20,10 @@ VIEW_NAMES = (
     "price_yesterday_next_2h",
     "price_yesterday_next_6h",
     "price_yesterday_next_12h",
+    "remembered",
 )
-"""Names of the columns of `view`, in order; they follow those of the device."""
+"""Names of the columns of `view`, in order; they follow those of the device. `remembered` is the share of the
+last day that a home remembers at all: no congestion yesterday is something else than no yesterday."""
 
 _MEMORY_H = 24.0
 _WINDOWS_H = ((23.0, 24.0), (18.0, 24.0), (0.0, 2.0), (0.0, 6.0), (0.0, 12.0))
@@ -35,8 +37,8 @@ def memory_steps(dt_h: float) -> int:
 
 
 def no_memory(n_rows: int, dt_h: float) -> Float[Tensor, "day rows"]:
-    """Before the first step: as if there had been no congestion."""
-    return torch.zeros(memory_steps(dt_h), n_rows)
+    """Before the first step: nothing is known, which is not a number."""
+    return torch.full((memory_steps(dt_h), n_rows), torch.nan)
 
 
 def remember(memory: Float[Tensor, "day rows"], price: Float[Tensor, "rows"]) -> Float[Tensor, "day rows"]:
@@ -56,8 +58,9 @@ def view(
 
     `memory` holds the prices of the last day, oldest first; the tariff's part is as in `TariffView`.
     """
-    remembered = [memory[first:end].mean(0) for first, end in _windows(dt_h)]
-    return _columns(floor, premium_6h, premium_24h, remembered)
+    price = memory.nan_to_num()
+    remembered = [price[first:end].mean(0) for first, end in _windows(dt_h)]
+    return _columns(floor, premium_6h, premium_24h, remembered, (~memory.isnan()).float().mean(0))
 
 
 def view_of_path(
@@ -69,13 +72,18 @@ def view_of_path(
     dt_h: float,
 ) -> Float[Tensor, "steps rows view"]:
     """`view` in every step of a path of prices that is known beforehand, as in training."""
-    total = torch.cat([torch.zeros_like(price[:1]), price]).double().cumsum(0)
     n = len(floor)
-    remembered = [
-        ((total[end : end + n] - total[first : first + n]) / (end - first)).to(price.dtype)
-        for first, end in _windows(dt_h)
-    ]
-    return _columns(floor, premium_6h, premium_24h, remembered)
+
+    def means(path: Tensor, windows: list[tuple[int, int]]) -> list[Tensor]:
+        total = torch.cat([torch.zeros_like(path[:1]), path]).double().cumsum(0)
+        return [
+            ((total[end : end + n] - total[first : first + n]) / (end - first)).to(price.dtype)
+            for first, end in windows
+        ]
+
+    remembered = means(price.nan_to_num(), _windows(dt_h))
+    (known,) = means((~price.isnan()).to(price.dtype), [(0, memory_steps(dt_h))])
+    return _columns(floor, premium_6h, premium_24h, remembered, known)
 
 
 def _windows(dt_h: float) -> list[tuple[int, int]]:
@@ -89,9 +97,9 @@ def _windows(dt_h: float) -> list[tuple[int, int]]:
 
 
 def _columns(
-    floor: Tensor, premium_6h: Tensor, premium_24h: Tensor, remembered: list[Tensor]
+    floor: Tensor, premium_6h: Tensor, premium_24h: Tensor, remembered: list[Tensor], known: Tensor
 ) -> Float[Tensor, "*rows view"]:
     shape = remembered[0].shape
     prices = torch.stack([premium_6h.expand(shape), premium_24h.expand(shape), *remembered], dim=-1)
     scaled = torch.asinh(prices / _PRICE_SCALE_EUR_PER_KWH) / 3.0
-    return torch.cat([(floor / 0.3).expand(shape)[..., None], scaled], dim=-1)
+    return torch.cat([(floor / 0.3).expand(shape)[..., None], scaled, known[..., None]], dim=-1)

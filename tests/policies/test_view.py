@@ -35,7 +35,7 @@ def test_a_price_is_seen_in_its_windows_only(name: str, steps_ago: range) -> Non
     column = VIEW_NAMES.index(name)
     zero = torch.zeros(1)
     for ago in range(1, DAY + 1):
-        memory = no_memory(1, 0.25)
+        memory = no_memory(1, 0.25).nan_to_num()
         memory[-ago] = 0.2
         seen = view(memory, zero, zero, zero, dt_h=0.25)[0, column].item()
         expected = scaled(0.2 / len(steps_ago)) if ago in steps_ago else 0.0
@@ -49,6 +49,16 @@ def test_the_tariff_is_seen_by_all_alike() -> None:
     expected = torch.tensor([0.8, scaled(0.05), scaled(0.02)]).expand(3, 3)
     torch.testing.assert_close(seen[:, :3], expected)
     assert (seen[:, 3:] == 0.0).all()
+
+
+def test_a_home_knows_how_much_it_remembers() -> None:
+    memory, zero, seen = no_memory(1, 0.25), torch.zeros(1), []
+    for _ in range(DAY + 10):
+        seen.append(view(memory, zero, zero, zero, dt_h=0.25)[0])
+        memory = remember(memory, zero)
+    known = torch.stack(seen)[:, VIEW_NAMES.index("remembered")]
+    torch.testing.assert_close(known, (torch.arange(DAY + 10.0) / DAY).clamp(max=1.0))
+    assert (torch.stack(seen)[:, :-1] == 0.0).all()
 
 
 def test_windows_are_hours_not_steps() -> None:
@@ -65,6 +75,7 @@ def test_the_view_of_a_path_is_that_of_its_steps(dt_h: float) -> None:
     generator = torch.Generator().manual_seed(0)
     day, n_steps = memory_steps(dt_h), 30
     price = torch.rand(day + n_steps, 3, generator=generator)
+    price[: day - 5, 1] = torch.nan
     tariff = [torch.rand(n_steps, 3, generator=generator) for _ in range(3)]
     at_once = view_of_path(price, *tariff, dt_h=dt_h)
     for step in range(n_steps):
