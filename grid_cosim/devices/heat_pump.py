@@ -15,8 +15,6 @@ from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, logno
 
 _AHEAD_H = (1, 2, 3, 4, 6, 9, 12, 16, 20, 24)
 """The forecast's windows, in hours from now on."""
-_USUAL_EUR_PER_KWH = 0.3
-"""Price of electricity by which a feature weighs discomfort; the policy sees the real one, too."""
 
 
 class BuildingState(NamedTuple):
@@ -89,8 +87,6 @@ class HeatPump:
             "kelvin_per_kwh",
             "cop",
             *(f"cop_{hours}h" for hours in _AHEAD_H),
-            "worth_waiting",
-            "worth_hurrying",
             "hour_sin",
             "hour_cos",
         )
@@ -156,32 +152,9 @@ class HeatPump:
             2.0 * cop / self.capacity_kwh_per_k,
             cop / 3.0,
             *(10.0 * (cops[1:] / cop - 1.0)),
-            *self._worths(outdoor_c, cop),
             *hour_features(inputs.hour, cop),
         ]
         return torch.stack(columns, dim=-1)
-
-    def _worths(
-        self, outdoor_c: Float[Tensor, "windows *steps #devices"], cop: Float[Tensor, "*steps devices"]
-    ) -> tuple[Float[Tensor, "*steps devices"], Float[Tensor, "*steps devices"]]:
-        """What a kWh of heat gains by coming later, and what one of later gains by coming now.
-
-        At the best hour of the forecast, at a flat tariff: the difference in electricity, less what the
-        missing warmth or the additional loss costs until then.
-        """
-        ends = torch.tensor(_AHEAD_H, dtype=cop.dtype)
-        begins = torch.cat([ends.new_zeros(1), ends[:-1]])
-        shape = (-1, *[1] * cop.dim())
-        total = outdoor_c[1:] * ends.view(shape)
-        before = torch.cat([torch.zeros_like(total[:1]), total[:-1]])
-        between_c = (total - before) / (ends - begins).view(shape)
-        later = 1.0 / self.cop(between_c)
-        now = 1.0 / cop
-        lost = (0.5 * (begins + ends)).view(shape) * self.heat_loss_kw_per_k / self.capacity_kwh_per_k
-        missed = (self.warmth_eur_per_kwh_heat / _USUAL_EUR_PER_KWH - now).clamp(min=0.0)
-        wait = (now - later - lost * missed).amax(0)
-        hurry = (later - now - lost * now).amax(0)
-        return 10.0 * wait, 10.0 * hurry
 
     def bounds(
         self, state: BuildingState, inputs: WeatherInputs
