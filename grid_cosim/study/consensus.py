@@ -89,8 +89,10 @@ def _does_in_the_mean(part: pd.DataFrame) -> bool:
 
 def _delivers_less(part: pd.DataFrame) -> bool:
     """Whether `independent` leaves more undelivered than `consensus`, homes by homes, beyond the interval."""
-    by_homes = part.assign(homes=same_homes(part)).pivot_table(
-        index="homes", columns="controller", values=UNSERVED
+    by_homes = (
+        part.assign(homes=same_homes(part))
+        .pivot_table(index="homes", columns="controller", values=UNSERVED)
+        .reindex(columns=["independent", "consensus"])  # where nothing was due there is no such column
     )
     return mean_interval((by_homes["independent"] - by_homes["consensus"]).dropna()).low > 0.0
 
@@ -107,7 +109,7 @@ def _sentence_of_worst(table: pd.DataFrame) -> list[str]:
     """The worst single case of `consensus`, so that no mean hides it."""
     rows = table[table["controller"] == "consensus"]
     worst = rows.loc[rows["peak_loading_percent"].idxmax()]
-    least = rows.loc[rows[UNSERVED].idxmax()]
+    least = rows.loc[rows[UNSERVED].fillna(0.0).idxmax()]
     return [
         f"The highest peak of `consensus` over all cases is {worst['peak_loading_percent']:.1f} % of the "
         f"limit ({worst['n_homes']} homes, seed {worst['seed']}); the most that it leaves undelivered is "

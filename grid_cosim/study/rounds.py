@@ -108,7 +108,9 @@ def read(table: pd.DataFrame) -> Reading:
         f"Rounds from which `{step}` stays within all bars: {', '.join(words)}. "
         + ("A few" if enough else "No few")
         + f" (at most {FEW}) are enough on a graph that is not complete.",
-        f"Graphs that mix slower need more: rank correlation of σ and rounds needed {order:.2f} (Spearman).",
+        f"Graphs that mix slower need more: rank correlation of σ and rounds needed {order:.2f} (Spearman)."
+        if differ
+        else "No graph that was tried needs more rounds than another.",
         *_sentences_of_trends(trends),
         *(_against_bound(rows, measured) for measured in checked),
     ]

@@ -198,7 +198,9 @@ def _beside(tried: pd.DataFrame) -> pd.DataFrame:
 
 
 def _times(table: pd.DataFrame) -> pd.DataFrame:
-    rows = table.dropna(subset=["seconds"]).sort_values(["what", "n_homes"], kind="stable")
+    columns = table.columns.union(["kind", "preparing_s", "experience_bytes"])
+    rows = table.reindex(columns=columns).dropna(subset=["seconds"])
+    rows = rows.sort_values(["what", "n_homes"], kind="stable")
     return pd.DataFrame(
         {
             "what": rows["what"] + rows["kind"].map(": {}".format, na_action="ignore").fillna(""),
@@ -220,13 +222,16 @@ def draw(table: pd.DataFrame) -> Figure:
         label = f"{what}: N^{_growth(part).pooled.mean:.2f}"
         axis.plot(part["n_homes"], part["seconds"], marker="o", color=colour, label=label)
     shared_s = table.loc[table["what"] == SHARED, "seconds"].sum()
-    training.axhline(shared_s, color="0.3", label=f"{SHARED}: any N")
+    if shared_s:
+        training.axhline(shared_s, color="0.3", label=f"{SHARED}: any N")
     for axis in (deciding, training):
-        axis.set_yscale("log")
+        if axis.has_data():
+            axis.set_yscale("log")
         axis.set_xscale("log")
         axis.set_xlim(0.7 * table["n_homes"].min(), 1.4 * table["n_homes"].max())
         axis.set_xlabel("homes N")
-        axis.legend()
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend()
     return figure
 
 

@@ -37,6 +37,8 @@ class Interval(NamedTuple):
 def mean_interval(values: Sequence[float] | pd.Series) -> Interval:
     """Mean over seeds with Student's t interval."""
     given = np.asarray(values, dtype=float)
+    if not given.size:
+        return Interval(np.nan, np.nan, np.nan)
     mean, error = float(given.mean()), float(stats.sem(given)) if given.size > 1 else float("nan")
     if error == 0.0:
         return Interval(mean, mean, mean)

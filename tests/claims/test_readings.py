@@ -274,6 +274,16 @@ def test_an_exponent_is_what_its_whole_interval_says(fit: Interval, at_most: str
     assert scaling._is_one(fit) == is_one
 
 
+def test_times_of_one_size_decide_nothing() -> None:
+    reading = scaling.read(tidy([{"what": EXECUTION, "n_homes": 20, "seconds": 1.0}]))
+    assert reading.verdict == "is not decided"
+
+
+def test_where_nothing_was_due_nobody_delivers_less() -> None:
+    table = essential().assign(unserved_energy_percent=float("nan"))
+    assert consensus.read(table).verdict == "does not hold"
+
+
 def test_growth_at_the_large_end_is_not_hidden_by_a_pooled_fit() -> None:
     table = growth()
     more = [
