@@ -21,7 +21,7 @@ from grid_cosim.policies.recipe import Recipe
 from grid_cosim.policies.view import memory_steps, view_of_path
 from grid_cosim.tariff import OUTLOOK_H, tariff_view
 
-_STEPS_AT_ONCE = 16
+_STEPS_AT_ONCE = 8
 """Of which a network is asked together; what is computed for them then fits a processor's cache."""
 
 

@@ -65,6 +65,10 @@ def sample_prices(
     return prices.clamp(0.0, price_max_eur_per_kwh)
 
 
+_SLACK = 0.3
+"""Share of devices whose limit never binds; those that were recorded all do, sooner or later."""
+
+
 @dataclass(frozen=True)
 class RecordedPrices:
     """Congestion prices of whole fleets behind a limit, from the beginning of a run on.
@@ -94,7 +98,7 @@ class RecordedPrices:
         price_max_eur_per_kwh: float,
         generator: torch.Generator,
     ) -> Float[Tensor, "day_and_steps devices"]:
-        """A path per device, begun at a day of chance, a little shifted, scaled and disturbed.
+        """A path per device, begun at a day of chance, a little shifted, scaled and disturbed; some are zero.
 
         The first day is the one before; what lies there before a record begins is NaN, since nobody remembers
         it. Raises `PolicyError` for control steps of another length.
@@ -117,6 +121,7 @@ class RecordedPrices:
         price = torch.where(known, self.price[at.clamp(0, len(self.price) - 1), path], 0.0)
         level = torch.exp(0.25 * torch.randn(n_devices, generator=generator))
         disturbed = price * level * _disturbance(n_devices, day + n_steps, dt_h, 0.25, generator)
+        disturbed[:, torch.rand(n_devices, generator=generator) < _SLACK] = 0.0
         disturbed[:day][~known[:day]] = torch.nan
         return disturbed.clamp(0.0, price_max_eur_per_kwh)
 
