@@ -13,13 +13,13 @@ from grid_cosim.policies.view import memory_steps
 def flat_episode(
     device: Device, drive: Drive, prices: Tensor, *, dt_h: float, energy_price: float = 0.3
 ) -> Episode:
-    """The day before had no congestion; the end is valued at the mean price."""
+    """Nothing is remembered of the day before; the end is valued at the mean price."""
     nothing = torch.zeros_like(prices)
     return Episode(
         device,
         drive,
         dt_h,
-        price=torch.cat([prices.new_zeros(memory_steps(dt_h), prices.shape[1]), prices]),
+        price=torch.cat([prices.new_full((memory_steps(dt_h), prices.shape[1]), torch.nan), prices]),
         floor=nothing + energy_price,
         premium=nothing,
         premium_6h=nothing,
