@@ -59,6 +59,7 @@ from grid_cosim.tariff import outlook_steps, share_of_steps
 _OUTLOOK_H = 24.0
 """How far the weather forecast of the heat pumps reaches."""
 
+_WITH_MARGIN: tuple[ControllerName, ...] = ("consensus", "centralised")
 _WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
 
 
@@ -123,7 +124,7 @@ def assemble(
         feeder.first_limit_kw(),
         limits.limit_percent,
         first_background_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
-        margin=0.0 if controller == "optimum" else scenario.coordination.margin,
+        margin=scenario.coordination.margin if controller in _WITH_MARGIN else 0.0,
     )
     return Neighbourhood(
         household_names=feeder.home_names,
@@ -241,7 +242,7 @@ def _controller(
             graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
             return Priced(copies, _dual_step(settings, graph, prices), scenario.seed)
         case "centralised":
-            sweeps = settings.dual_iterations or 1
+            sweeps = settings.dual_iterations or 2
             return Priced(
                 copies, ExactStep(copies, settings.largest_price_eur_per_kwh, sweeps), scenario.seed
             )

@@ -160,14 +160,14 @@ def _show_warnings(results: Any) -> None:
 
 
 def _show_kpis(results: Any) -> None:
-    from grid_cosim.metrics import KPIS, is_good, kpis
+    from grid_cosim.metrics import is_good, kpis, told
 
     values = kpis(results)
     table = Table(title=results.basis.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("")
     for controller in values:
         table.add_column(controller, justify="right")
-    for name in KPIS:
+    for name in told(values):
         cells = []
         for controller, run_values in values.items():
             good = is_good(name, controller, values)

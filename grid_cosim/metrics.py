@@ -268,6 +268,11 @@ def kpis(results: Results) -> dict[str, dict[str, float]]:
     }
 
 
+def told(values: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Names of the KPIs that have a value under any controller, in the order of reading."""
+    return [name for name in KPIS if not all(np.isnan(of_run[name]) for of_run in values.values())]
+
+
 def is_good(name: str, controller: str, values: Mapping[str, Mapping[str, float]]) -> bool | None:
     """Whether a KPI is as it should be; `None` where there is no line to hold it against."""
     kpi = KPIS[name]

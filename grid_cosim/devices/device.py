@@ -121,7 +121,8 @@ class Storing(Device, Protocol):
     def surroundings(self, inputs: Any) -> Float[Tensor, "*steps devices features"]:
         """What else the policy sees, of order one; nothing of it follows from what the device has done.
 
-        The inputs may be those of one step, or of several, stacked by `stacked`.
+        The inputs, a NamedTuple of numbers and tensors, may be those of one step, or of several as `stacked`
+        gives them; there is a row for every device in either case.
         """
 
 
@@ -155,7 +156,7 @@ class Population(Protocol):
 def stacked(inputs: Sequence[T]) -> T:
     """The inputs of several steps as one: numbers become `(steps, 1)` tensors, tensors get an axis."""
     columns = [
-        torch.stack(parts) if isinstance(parts[0], Tensor) else torch.tensor(parts)[:, None]
+        torch.stack(parts) if isinstance(parts[0], Tensor) and parts[0].ndim else torch.tensor(parts)[:, None]
         for parts in zip(*cast(Sequence[Any], inputs), strict=True)
     ]
     return type(inputs[0])(*columns)

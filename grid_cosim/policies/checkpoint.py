@@ -13,7 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from grid_cosim.devices import Device
+from grid_cosim.devices import Device, Storing
+from grid_cosim.devices.device import LEVEL_NAMES
 from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
 from grid_cosim.policies.private import PrivateNetworks, device_parameters
@@ -28,6 +29,10 @@ class PolicyError(GridCosimError):
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
         super().__init__(f"policy {path}: {problem}. {remedy}")
+
+
+class DeviceError(GridCosimError):
+    """A device of one's own that no policy can be made for."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,12 @@ class Policy:
 
 
 def policy_features(device: Device) -> tuple[str, ...]:
-    """Names of all that the policy of such a device sees."""
+    """Names of all that the policy of such a device sees; `DeviceError` where a store is told by half."""
+    if isinstance(device, Storing) != (tuple(device.feature_names[:2]) == LEVEL_NAMES):
+        raise DeviceError(
+            f"{type(device).__name__} tells of its store by half: a device with the methods `levels` and "
+            f"`surroundings` begins its feature_names with {', '.join(LEVEL_NAMES)}, and the other way round."
+        )
     return (*device.feature_names, *VIEW_NAMES)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +14,13 @@ from torch import Tensor
 
 from grid_cosim.devices import Device, Drive, Storing
 from grid_cosim.devices.device import DriveOfRows, rows_of, stacked, to_dtype
-from grid_cosim.policies.network import PriceMonotoneNetwork, Response, activation_to_reach, opened
+from grid_cosim.policies.network import (
+    PriceMonotoneNetwork,
+    Response,
+    activation_to_reach,
+    emergency_descent,
+    opened,
+)
 from grid_cosim.policies.prices import RecordedPrices, sample_prices, sample_tariffs, wander
 from grid_cosim.policies.private import PrivateNetworks
 from grid_cosim.policies.recipe import Recipe
@@ -182,7 +188,7 @@ def rollout_cost(
             fraction = response.fraction(episode.answered_price(step))
         else:
             reach = cast(Storing, device).levels(state, (p_min, p_max), inputs)
-            fraction = opened(activation_to_reach(levels[step], reach))
+            fraction = levels[step].fraction(reach)
         p_kw = p_min + (p_max - p_min) * fraction
         state, outputs = device.step(state, p_kw, inputs)
         state = with_limited_gradient(state, gradient_limit)
@@ -190,22 +196,37 @@ def rollout_cost(
     return cost + device.terminal_cost_eur(state, inputs, episode.terminal_price)
 
 
-def _planned_levels(
-    network: Callable[[Tensor], Response], episode: Episode
-) -> list[Float[Tensor, "devices"]] | None:
+class _Planned(NamedTuple):
+    """A level to be reached at a price, and how far that price lies beyond the largest of the training."""
+
+    level: Float[Tensor, "devices"]
+    beyond: Float[Tensor, "devices"]
+
+    def fraction(self, reach: Float[Tensor, "devices 2"]) -> Float[Tensor, "devices"]:
+        """As `Response.fraction` gives it."""
+        activation = activation_to_reach(self.level, reach)
+        if self.beyond.any():
+            activation = activation - emergency_descent(activation) * self.beyond
+        return opened(activation)
+
+
+def _planned_levels(network: Callable[[Tensor], Response], episode: Episode) -> list[_Planned] | None:
     """The level to be reached in each step, where the network gives one: it asks for nothing that happens."""
     if not (isinstance(network, PriceMonotoneNetwork | PrivateNetworks) and network.config.levels):
         return None
     device = cast(Storing, episode.device)
-    planned: list[Tensor] = []
+    planned: list[_Planned] = []
     for first in range(0, episode.n_steps, _STEPS_AT_ONCE):
         steps = range(first, min(first + _STEPS_AT_ONCE, episode.n_steps))
         own = device.surroundings(stacked([episode.drive.at(step) for step in steps]))
         seen = torch.cat([own, episode.seen[first : steps.stop]], dim=-1).transpose(0, 1)
         price = torch.stack([episode.answered_price(step) for step in steps], dim=1)
         numbers = network.numbers(seen.flatten(0, 1))  # device by device, as private networks want it
-        level = Response.of(numbers, network.config).level(price.reshape(-1, 1))
-        planned += level.view(price.shape).unbind(1)
+        response = Response.of(numbers, network.config)
+        level, beyond = (
+            ask(price.reshape(-1, 1)).view(price.shape).unbind(1) for ask in (response.level, response.beyond)
+        )
+        planned += [_Planned(*pair) for pair in zip(level, beyond, strict=True)]
     return planned
 
 

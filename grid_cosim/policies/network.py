@@ -20,7 +20,7 @@ A device with one store (`devices.Storing`) is told how full its store shall be 
 where `least` and `most` are the levels at which the step ends with p_min and with p_max. Its costs are
 convex in the level and the level is linear in the power, so the level that is best to reach does not
 depend on where the store stands (the base-stock policies of inventory theory: Arrow, Harris, Marschak 1951).
-The perceptron need not see it then, and a training can ask it about all steps of an episode at once.
+The perceptron need not see it then, and a training can ask it about many steps of an episode at once.
 `kinked` has a flat piece at 0, the level that is wanted: many prices share it, since falling short costs
 more than the first bit of excess.
 """
@@ -123,11 +123,14 @@ class Response(NamedTuple):
         if self.reach is not None:
             slope = slope * _kinked_slope(z) * steepness(self.reach)[:, None]
             z = activation_to_reach(kinked(z), self.reach[:, None])
-        beyond = (torch.asinh(flat.clamp(min=0.0) / self.price_scale) - self._end).clamp(min=0.0)
-        still_open = (z - _CLOSED).clamp(min=0.0)  # at the largest price, where anything is beyond it
-        descent = _EMERGENCY_SLOPE + still_open / math.log(2.0)  # twice the price is ln 2 further in x
+        beyond = self.beyond(flat)
+        descent = emergency_descent(z)
         z, slope = z - descent * beyond, torch.where(beyond > 0.0, -descent, slope)
         return z.reshape(price.shape), slope.reshape(price.shape)
+
+    def beyond(self, price: Float[Tensor, "devices prices"]) -> Float[Tensor, "devices prices"]:
+        """How far in x each price lies beyond the largest of the training."""
+        return (torch.asinh(price.clamp(min=0.0) / self.price_scale) - self._end).clamp(min=0.0)
 
     def activation(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
         """What becomes a share of the power range by `opened`, at each price; non-increasing in it."""
@@ -151,6 +154,12 @@ class Response(NamedTuple):
 def opened(activation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Share of the power range at an activation; both 0 and 1 are reached."""
     return ((1.0 + 2.0 * _STRETCH) * torch.sigmoid(activation) - _STRETCH).clamp(0.0, 1.0)
+
+
+def emergency_descent(activation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Descent per unit of x beyond the largest price, where the activation is the given one."""
+    still_open = (activation - _CLOSED).clamp(min=0.0)
+    return _EMERGENCY_SLOPE + still_open / math.log(2.0)  # twice the price is ln 2 further in x
 
 
 def kinked(level: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -115,7 +115,8 @@ class Recipe:
         """The network's size, and what it stands for, for a device with these features."""
         return NetworkConfig(
             n_features=len(feature_names),
-            levels=tuple(feature_names[:2]) == LEVEL_NAMES,
+            # PPO explores by disturbing the activation, which the next step would bring back to the level
+            levels=self.method == "dynamics" and tuple(feature_names[:2]) == LEVEL_NAMES,
             hidden=self.hidden,
             n_ramps=self.n_ramps,
             price_scale_eur_per_kwh=self.price_scale_eur_per_kwh,

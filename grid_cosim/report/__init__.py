@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from grid_cosim import plots
-from grid_cosim.metrics import KPIS, is_good, kpis
+from grid_cosim.metrics import KPIS, is_good, kpis, told
 from grid_cosim.plots.curves import worst_limit
 from grid_cosim.plots.feeder_map import LOADING_STEP_PERCENT, VOLTAGE_STEP_PU
 from grid_cosim.plots.style import loading_palette
@@ -174,16 +174,16 @@ def _kpi_rows(results: Results, values: Values) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "kpi": kpi,
+            "kpi": KPIS[name],
             "cells": [
                 {
-                    "text": _number(values[controller][name], kpi.unit),
+                    "text": _number(values[controller][name], KPIS[name].unit),
                     "good": _mark(results, name, controller, values),
                 }
                 for controller in results.runs
             ],
         }
-        for name, kpi in KPIS.items()
+        for name in told(values)
     ]
 
 

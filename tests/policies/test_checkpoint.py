@@ -8,8 +8,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from grid_cosim.policies.checkpoint import FORMAT, Policy, PolicyError, load_policy, save_policy
+from grid_cosim.policies.checkpoint import (
+    FORMAT,
+    DeviceError,
+    Policy,
+    PolicyError,
+    load_policy,
+    policy_features,
+    save_policy,
+)
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
+from tests.devices.episode import drawn
+from tests.devices.toy import PoolPump, PoolPumpPopulation
 
 FEATURES = ("hungry", "thirsty")
 
@@ -129,3 +139,10 @@ def test_hidden_layers_survive(tmp_path: Path) -> None:
     save_policy(replace(policy, network=network), tmp_path / "linear.safetensors")
     again = load_policy(tmp_path / "linear.safetensors", kind="toy", feature_names=FEATURES)
     assert again.network.config.hidden == ()
+
+
+def test_half_a_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pump, _ = drawn(PoolPumpPopulation(), n=2)
+    monkeypatch.setattr(PoolPump, "feature_names", property(lambda self: ("level_least", "level_most", "x")))
+    with pytest.raises(DeviceError, match="begins its feature_names with level_least, level_most"):
+        policy_features(pump)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from grid_cosim.devices.device import LEVEL_NAMES
 from grid_cosim.policies.recipe import POPULATIONS, Recipe, RecipeError, load_recipe
 from grid_cosim.shipped import shipped
 from tests.devices.toy import PoolPumpPopulation
@@ -129,6 +130,13 @@ def test_steps_that_divide_an_hour_will_do(tmp_path: Path, dt_h: float) -> None:
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"nowhere\.toml: no such file\. Give a TOML file such as"):
         load_recipe(tmp_path / "nowhere.toml")
+
+
+def test_a_level_is_learned_through_the_dynamics_only() -> None:
+    features = (*LEVEL_NAMES, "hold")
+    assert Recipe("heat_pump").network(features).levels
+    assert not replace(Recipe("heat_pump"), method="ppo").network(features).levels
+    assert not Recipe("heat_pump").network(("hold", *LEVEL_NAMES)).levels
 
 
 def test_the_network_follows_the_recipe() -> None:

@@ -56,11 +56,16 @@ def test_training_makes_episodes_cheaper() -> None:
 
 
 def test_levels_planned_for_an_episode_are_those_asked_for_step_by_step() -> None:
-    recipe = Recipe("heat_pump", devices_per_update=5, hours=12.0, hidden=(8,), n_ramps=6)
+    recipe = Recipe("heat_pump", devices_per_update=5, hours=12.75, hidden=(8,), n_ramps=6)
     episode = draw_episode(recipe, torch.Generator().manual_seed(3))
+    episode.price[-20:, 2] = 1.3 * recipe.price_max_eur_per_kwh
     networks = fresh_network(recipe, policy_features(episode.device))
     assert networks.config.levels
-    for network in (networks, PrivateNetworks(networks, device_parameters(episode.device))):
+    private = PrivateNetworks(networks, device_parameters(episode.device))
+    with torch.no_grad():
+        for weights in private.parameters():
+            weights.add_(0.3 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(1)))
+    for network in (networks, private):
         planned = rollout_cost(network, episode)
         asked = rollout_cost(lambda features, network=network: network(features), episode)
         torch.testing.assert_close(planned, asked, rtol=1e-5, atol=1e-5)
