@@ -132,15 +132,17 @@ def draw(table: pd.DataFrame) -> Figure:
     lines = {str(m): part for m, part in rows[rows[STEP] != "gradient"].groupby("method", sort=False)}
     lines["gradient, best η"] = _with_best_eta(gradient)
     palette = colours([_variant(method) for method in lines])
+    markers = dict(zip(sorted(rows["iterations"].unique()), "os^Dv<>*" * len(rows), strict=False))
     for method, part in lines.items():
         worst = part.groupby("rounds")[[PEAK, BYTES]].max()
         step = method.partition(", ")[0]
         look = {
             "ls": {"curve": "-", "newton": "--", "gradient": ":"}[step],
             "color": palette[_variant(method)],
+            "marker": "." if step == "gradient" else markers[part["iterations"].iloc[0]],
         }
-        axes[0].plot(worst.index, worst[PEAK], marker="o", label=method, **look)
-        axes[1].plot(worst[BYTES], worst[PEAK], marker="o", **look)
+        axes[0].plot(worst.index, worst[PEAK], label=method, **look)
+        axes[1].plot(worst[BYTES], worst[PEAK], **look)
     for (rounds, iterations), part in gradient.groupby([ROUNDS, "iterations"]):
         by_eta = part.groupby("eta")[PEAK].max()
         axes[2].plot(by_eta.index, by_eta, marker="o", label=f"K = {rounds}, D = {iterations}")
@@ -151,7 +153,7 @@ def draw(table: pd.DataFrame) -> Figure:
     log_ticks(axes[2], gradient["eta"], "η, EUR/kWh per kW")
     if len(gradient):
         axes[2].legend()
-    legend_below(figure, axes[0], columns=4)
+    legend_below(figure, axes[0], columns=3)
     return figure
 
 
