@@ -88,8 +88,8 @@ def gap_percent(overrides: list[str]) -> float:
     """By how much the total cost of the scenario lies above the optimum's."""
     with tempfile.TemporaryDirectory() as folder:
         scenario = load_scenario(SCENARIO, [*OVERRIDES, *overrides])
-        results = run(scenario, out=Path(folder) / "run", report=False)
-    return kpis(results)["consensus"]["total_cost_gap_percent"]
+        results = run(scenario, out=Path(folder) / "run", report=False)  # its tables lie in the folder
+        return kpis(results)["consensus"]["total_cost_gap_percent"]
 
 
 def uncontrolled_cost(episode: Episode) -> torch.Tensor:

@@ -39,7 +39,7 @@ def test_slower_graphs_need_more_rounds_and_errors_stay_within_their_bounds(fold
     rows = table("rounds", folder)
     curve = rows[rows["coordination.dual_step"] == "curve"].assign(good=statistics.within_bars)
     needed = rounds.rounds_needed(curve).set_index("graph")["rounds needed"]
-    assert needed["complete"] == 2.0
+    assert needed["complete"] == 1.0
     assert needed["random_regular"] == 10.0
     assert pd.isna(needed["line"])
     for measured, bound in rounds.BOUNDS.items():
@@ -81,7 +81,8 @@ def test_shared_training_knows_no_number_of_homes_and_two_homes_are_hard_enough_
     (trial,) = by_work[TRIAL].to_dict("records")
     assert trial["consensus.excess_percent"] < 0.1
     assert trial["consensus.unserved_percent"] < 0.5
-    assert trial["central.unserved_percent"] > scaling.UNSERVED_PERCENT  # after so few episodes
+    left = trial["central.excess_percent"] / trial["uncontrolled.excess_percent"]  # after so few episodes
+    assert left > scaling.EXCESS_LEFT or trial["central.unserved_percent"] > scaling.UNSERVED_PERCENT
 
 
 def test_the_page_is_what_its_tables_say(folder: Path) -> None:
