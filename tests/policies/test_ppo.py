@@ -21,6 +21,7 @@ from grid_cosim.policies.network import PriceMonotoneNetwork, opened
 from grid_cosim.policies.ppo import train_ppo
 from grid_cosim.policies.recipe import PpoSettings, Recipe, RecipeError, load_recipe
 from grid_cosim.policies.training import TrainingError, episode_loss, sample_weight
+from grid_cosim.policies.view import VIEW_NAMES
 from tests.devices.toy import PoolPump
 from tests.policies.comparing import StopError, same, stop_after, weights
 
@@ -36,6 +37,8 @@ SHORT = Recipe(
     n_ramps=6,
     ppo=PpoSettings(minibatch=32, critic_hidden=(8,)),
 )
+
+FEATURES = ("needed", "left", "hour_sin", "hour_cos", *VIEW_NAMES)
 
 
 def test_it_makes_episodes_cheaper_and_never_differentiates_the_device(
@@ -74,7 +77,7 @@ def test_it_makes_episodes_cheaper_and_never_differentiates_the_device(
 def test_what_is_learned_from_is_what_the_episode_costs() -> None:
     """Charging the final state as it changes takes nothing off an episode's cost but what it began with."""
     torch.manual_seed(0)
-    learner = ppo._Learner(SHORT, 12)
+    learner = ppo._Learner(SHORT, FEATURES)
     learner.reward_scale.fill_(1.0)
     learner.log_spread.data.fill_(-20.0)  # no exploring to speak of
     far = replace(SHORT, ppo=replace(SHORT.ppo, gae_lambda=1.0))  # a target is then all that follows
@@ -91,8 +94,8 @@ def test_what_is_learned_from_is_what_the_episode_costs() -> None:
 
 def test_exploring_stays_about_what_the_network_answers() -> None:
     torch.manual_seed(0)
-    learner = ppo._Learner(SHORT, 12)
-    seen, price = torch.randn(50, 12), torch.rand(50, 1)
+    learner = ppo._Learner(SHORT, FEATURES)
+    seen, price = torch.randn(50, len(FEATURES)), torch.rand(50, 1)
     with torch.no_grad():
         mean, spread = learner(seen, price)
         answer = learner.network(seen).fraction(price[:, 0])
