@@ -52,7 +52,7 @@ from grid_cosim.profiles import (
     household_base_load,
     outdoor_temperature,
 )
-from grid_cosim.scenario import ControllerName, Coordination, DeviceSection, Scenario
+from grid_cosim.scenario import DUAL_ITERATIONS, ControllerName, Coordination, DeviceSection, Scenario
 from grid_cosim.shipped import shipped
 from grid_cosim.tariff import outlook_steps, share_of_steps
 
@@ -242,7 +242,7 @@ def _controller(
             graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
             return Priced(copies, _dual_step(settings, graph, prices), scenario.seed)
         case "centralised":
-            sweeps = settings.dual_iterations or 2
+            sweeps = settings.dual_iterations or DUAL_ITERATIONS["curve"]
             return Priced(
                 copies, ExactStep(copies, settings.largest_price_eur_per_kwh, sweeps), scenario.seed
             )
@@ -298,7 +298,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 graph,
                 prices,
                 rounds=settings.rounds,
-                sweeps=settings.dual_iterations or 2,
+                sweeps=settings.iterations,
                 mixing=mixing,
                 outage=outage,
                 accelerated=settings.accelerated,
@@ -309,7 +309,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 largest_price=settings.largest_price_eur_per_kwh,
                 smallest_price=settings.smallest_price_eur_per_kwh,
                 rounds=settings.rounds,
-                dual_iterations=settings.dual_iterations or 4,
+                dual_iterations=settings.iterations,
                 mixing=mixing,
                 outage=outage,
                 accelerated=settings.accelerated,
@@ -319,7 +319,7 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 graph,
                 dual_step=settings.gradient_step,
                 rounds=settings.rounds,
-                dual_iterations=settings.dual_iterations or 1,
+                dual_iterations=settings.iterations,
                 startup_rounds=settings.startup_rounds,
                 outage=outage,
             )

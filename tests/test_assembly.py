@@ -82,3 +82,14 @@ def test_the_centre_sweeps_as_often_as_the_neighbours() -> None:
     assert isinstance(controller, Priced)
     assert isinstance(controller.dual_step, ExactStep)
     assert (controller.dual_step.sweeps, controller.dual_step.largest_price) == (3, 3.0)
+    unset = [assemble(evening(), street_with(0.0), name).controller for name in ("centralised", "consensus")]
+    assert [controller.dual_step.sweeps for controller in unset] == [2, 2]
+
+
+def test_a_margin_is_for_those_who_negotiate() -> None:
+    scenario = evening("coordination.margin=0.02")
+    margins = {
+        name: assemble(scenario, street_with(0.0), name).meters.margin
+        for name in ("uncontrolled", "dimming", "consensus", "centralised")
+    }
+    assert margins == {"uncontrolled": 0.0, "dimming": 0.0, "consensus": 0.02, "centralised": 0.02}

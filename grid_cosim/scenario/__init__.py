@@ -8,6 +8,7 @@ from __future__ import annotations
 from grid_cosim.scenario.reading import load_scenario, parse_scenario
 from grid_cosim.scenario.sections import (
     CONTROLLERS,
+    DUAL_ITERATIONS,
     ControllerName,
     Coordination,
     DeviceSection,
@@ -17,6 +18,7 @@ from grid_cosim.scenario.sections import (
 
 __all__ = [
     "CONTROLLERS",
+    "DUAL_ITERATIONS",
     "ControllerName",
     "Coordination",
     "DeviceSection",

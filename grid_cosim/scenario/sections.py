@@ -189,6 +189,10 @@ class Tariff(_Section):
         return self
 
 
+DUAL_ITERATIONS = {"curve": 2, "newton": 4, "gradient": 1}
+"""Dual iterations, or sweeps, of each dual step where a scenario says nothing."""
+
+
 class Coordination(_Section):
     """How the agents of `consensus` agree on a price."""
 
@@ -224,6 +228,11 @@ class Coordination(_Section):
     """Share of a limit that the meters keep free: who draws changes by the step, and loading with it."""
     link_outage: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability that a link is down, both ways, in a round."""
+
+    @property
+    def iterations(self) -> int:
+        """D, given or by the dual step."""
+        return self.dual_iterations or DUAL_ITERATIONS[self.dual_step]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from grid_cosim.metrics import KPIS
+from grid_cosim.scenario import DUAL_ITERATIONS
 from grid_cosim.study.cases import Case, scenario_cases
 from grid_cosim.study.statistics import fewest_lasting, within_bars
 from grid_cosim.study.study import Reading, Study, Verdict
@@ -24,8 +25,6 @@ PEAK, MESSAGES, BYTES = (
     "message_bytes_per_home_per_step",
 )
 ITERATIONS = "coordination.dual_iterations"
-ITERATIONS_UNSET = {"curve": 2, "newton": 4, "gradient": 1}
-"""What the scenario's `dual_iterations` mean where it sets none."""
 TALKING = {"rounds": "rounds", "messages": "messages per home and step", "bytes": "bytes per home and step"}
 
 
@@ -63,7 +62,7 @@ def _settings(table: pd.DataFrame) -> pd.DataFrame:
         {True: ", accelerated", False: ", plain"}
     )
     given = rows.reindex(columns=[ITERATIONS])[ITERATIONS]  # there is no such column where no case sets it
-    rows["iterations"] = given.fillna(rows[STEP].map(ITERATIONS_UNSET)).astype(int)
+    rows["iterations"] = given.fillna(rows[STEP].map(DUAL_ITERATIONS)).astype(int)
     rows["eta"] = rows[ETA].where(gradient)
     rows["method"] = rows[STEP] + ", " + mixing.where(~gradient, "η " + rows[ETA].map("{:g}".format))
     outage = rows["coordination.link_outage"]
