@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +26,6 @@ from rich.progress import (
 from rich.table import Table
 
 from grid_cosim.errors import GridCosimError, RunError
-from grid_cosim.shipped import shipped
 
 app = typer.Typer(
     name="grid-cosim",
@@ -40,7 +39,6 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-_SUFFIX = ".safetensors"
 
 Overrides = Annotated[
     list[str] | None,
@@ -250,18 +248,14 @@ def train(
 
     from grid_cosim.policies.checkpoint import save_policy
     from grid_cosim.policies.prices import load_recorded_prices
-    from grid_cosim.policies.recipe import RecipeError, load_recipe
+    from grid_cosim.policies.recipe import load_recipe
+    from grid_cosim.training_command import recipe_and_checkpoint, training_of
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small batches: more threads at one of them only wait for each other
-    recipe, checkpoint = _recipe_and_checkpoint(recipe, target, homes)
+    recipe, checkpoint = recipe_and_checkpoint(recipe, target, homes)
     loaded = load_recipe(recipe)
-    if homes is None:
-        training: Callable[..., Any] = functools.partial(_by_method(loaded.method), loaded)
-    elif loaded.method == "ppo":
-        raise RecipeError(str(recipe), "method: got 'ppo', expected 'dynamics' with --homes")
-    else:
-        training = _private_training(loaded, recipe.with_suffix(_SUFFIX), homes, overrides or (), threads)
+    training = training_of(loaded, recipe, homes, overrides or (), threads)
     named = loaded.recorded_prices
     recorded = load_recorded_prices(recipe.parent / named) if named else None
     state = checkpoint.with_name(checkpoint.name + ".training")
@@ -287,59 +281,6 @@ def train(
     for path in kept():
         path.unlink()
     out.print(f"Wrote {checkpoint}", highlight=False, soft_wrap=True)
-
-
-def _by_method(method: str) -> Callable[..., Any]:
-    """What trains a shared policy."""
-    if method == "ppo":
-        from grid_cosim.policies.ppo import train_ppo
-
-        return train_ppo
-    from grid_cosim.policies.training import train
-
-    return train
-
-
-def _recipe_and_checkpoint(recipe: Path, target: Path | None, homes: Path | None) -> tuple[Path, Path]:
-    """The recipe's file, a shipped one where there is none of that name, and the checkpoint to write."""
-    from grid_cosim.policies.checkpoint import PolicyError
-
-    beside = recipe.with_suffix(_SUFFIX)
-    if not recipe.is_file() and (shipped("policies") / recipe.name).is_file():
-        recipe, beside = shipped("policies") / recipe.name, Path(beside.name)
-    if homes is not None:
-        beside = homes.with_name(f"{homes.stem}_{recipe.stem}{_SUFFIX}")
-    checkpoint = beside if target is None else target
-    if checkpoint.suffix != _SUFFIX:
-        raise PolicyError(checkpoint, "no name for a policy", f"Give one that ends in {_SUFFIX}.")
-    if not checkpoint.parent.is_dir():
-        raise PolicyError(checkpoint, "there is no such folder", "Make it first, or correct --out.")
-    return recipe, checkpoint
-
-
-def _private_training(
-    recipe: Any, shared: Path, homes: Path, overrides: Sequence[str], threads: int
-) -> Callable[..., Any]:
-    """The training of all homes of a scenario; `shared` is the policy with which they may begin."""
-    from grid_cosim.assembly import scenario_devices, scenario_feeder
-    from grid_cosim.policies.checkpoint import PolicyError, load_policy, policy_features
-    from grid_cosim.policies.private_training import train_private
-    from grid_cosim.scenario import load_scenario
-
-    scenario = load_scenario(homes, overrides)
-    names, device = scenario_devices(scenario, scenario_feeder(scenario), recipe.device, dt_h=recipe.dt_h)
-    begin = None
-    if recipe.private.begin == "shared":
-        kind = recipe.make_population().kind
-        begin = load_policy(shared, kind=kind, feature_names=policy_features(device))
-        if begin.homes:
-            raise PolicyError(
-                shared,
-                "private policies, but private.begin = 'shared' wants one that serves everybody",
-                "Train it by the recipe without --homes, or begin = 'random'.",
-            )
-    own = recipe.for_homes(scenario.devices[recipe.device].population)
-    return functools.partial(train_private, own, device, names, begin=begin, threads=threads)
 
 
 @app.command()

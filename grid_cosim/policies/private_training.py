@@ -83,28 +83,7 @@ def train_private(
         )
         for number, rows in enumerate(torch.split(torch.arange(device.n_devices), HOMES_AT_ONCE))
     ]
-    done = [0] * len(batches)
-    stopped = threading.Event()
-
-    def train_batch(batch: _Batch) -> PrivateNetworks:
-        def goes_on(updates: int, loss: float | None) -> bool:
-            done[batch.number] = updates
-            if loss is not None:
-                progress(sum(done), len(batches) * recipe.updates, loss)
-            return not stopped.is_set()
-
-        try:
-            return batch.train(network, goes_on)
-        except BaseException:
-            stopped.set()  # the others notice after their next update
-            raise
-
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            trained = list(pool.map(train_batch, batches))
-        except BaseException:
-            stopped.set()  # where it is us whom Ctrl-C interrupts
-            raise
+    trained = _train_all(batches, network, threads, progress)
     everybody = PrivateNetworks.joined(trained).requires_grad_(False)
     kind = recipe.make_population().kind
     return Policy(kind, feature_names, everybody, recipe.as_dict(), versions(), homes=tuple(homes))
@@ -167,6 +146,38 @@ class _Batch:
         """The homes by their devices, besides what every training's state belongs to."""
         homes = hashlib.sha256(device_parameters(self.device).numpy().tobytes()).hexdigest()
         return {**state_owner(self.recipe, policy_features(self.device), self.recorded), "homes": homes}
+
+
+def _train_all(
+    batches: Sequence[_Batch],
+    begin: PriceMonotoneNetwork,
+    threads: int,
+    progress: Callable[[int, int, float], None],
+) -> list[PrivateNetworks]:
+    """Train the batches side by side; where one fails or is interrupted, all stop and keep what they have."""
+    of = sum(batch.recipe.updates for batch in batches)
+    done = [0] * len(batches)
+    stopped = threading.Event()
+
+    def train_batch(batch: _Batch) -> PrivateNetworks:
+        def goes_on(updates: int, loss: float | None) -> bool:
+            done[batch.number] = updates
+            if loss is not None:
+                progress(sum(done), of, loss)
+            return not stopped.is_set()
+
+        try:
+            return batch.train(begin, goes_on)
+        except BaseException:
+            stopped.set()  # the others notice after their next update
+            raise
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            return list(pool.map(train_batch, batches))
+        except BaseException:
+            stopped.set()  # where it is us whom Ctrl-C interrupts
+            raise
 
 
 def _clip_gradients(networks: PrivateNetworks) -> Float[Tensor, "homes"]:
