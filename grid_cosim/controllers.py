@@ -9,9 +9,9 @@ policies at the exact price.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,13 +22,22 @@ from grid_cosim.coordination import Copies, DualState, DualStep, Negotiated, own
 from grid_cosim.coordination.meters import MeterState
 from grid_cosim.fleet import Fleet, FleetState, seeded
 from grid_cosim.policies.checkpoint import Policy
-from grid_cosim.policies.network import Response
-from grid_cosim.policies.view import view
+from grid_cosim.policies.network import Response, of_devices
+from grid_cosim.policies.view import PriceMemory, view
 
 Policies = Mapping[str, Policy]
 
 _UNLIMITED_KW = 1e9
 """A share that stands for none, large enough for any household and finite, as interpolation needs it."""
+
+
+class _Answer(NamedTuple):
+    """How the devices of a kind answer a price: their range, and the share of it that they use."""
+
+    household: Int[np.ndarray, "devices"]
+    p_min_kw: Float[Tensor, "devices"]
+    span_kw: Float[Tensor, "devices"]
+    response: Response
 
 
 class FleetDemand:
@@ -46,7 +55,7 @@ class FleetDemand:
         state: FleetState,
         step: int,
         last_kw: Float[np.ndarray, "households"],
-        memory: Float[Tensor, "day households"],
+        memory: PriceMemory,
     ) -> None:
         assert not policies or policies.keys() >= {group.kind for group in fleet.groups}, "one for every kind"
         self.fleet = fleet
@@ -58,15 +67,15 @@ class FleetDemand:
         self._premium = float(tariff.premium[step, 0])
         ahead = [torch.tensor(part[step], dtype=torch.float32) for part in tariff]
         seen = view(memory, ahead[0], ahead[2], ahead[3], dt_h=fleet.dt_h) if policies else None
-        self._answers: list[tuple[Int[np.ndarray, "devices"], Tensor, Tensor, Response]] = []
+        self._answers: list[_Answer] = []
         for group, devices in zip(fleet.groups, state.devices, strict=True):
-            if seen is None or group.kind not in policies:
+            if seen is None:
                 continue
             inputs = group.drive.at(step)
             p_min, p_max = group.device.bounds(devices, inputs)
             own = group.device.observe(devices, inputs).float()
             response = policies[group.kind].network(torch.cat([own, seen[group.household]], dim=-1))
-            self._answers.append((group.household, p_min, p_max - p_min, response))
+            self._answers.append(_Answer(group.household, p_min, p_max - p_min, response))
 
     def _answered(self, local_price: np.ndarray) -> Tensor:
         """What a response is asked for: a tariff above the day's lowest acts like a congestion price."""
@@ -83,27 +92,43 @@ class FleetDemand:
         """Power of every device, per group, if nobody controls it."""
         return self.fleet.uncontrolled_kw(self.state, self._step)
 
-    def power_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+    def power_kw(
+        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked"]:
         """Net power per household at its local price."""
-        return self.base_kw + self.fleet.flex_kw(self.powers_kw(local_price))
+        return self.curve_kw(local_price[:, None], rows)[:, 0]
 
-    def slope_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+    def slope_kw(
+        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked"]:
         """-dp/dμ per household, kW per EUR/kWh, never negative."""
-        total = np.zeros(self.fleet.n_households)
-        for household, _, span, response in self._answers:
-            slope = response.fraction_slope(self._answered(local_price[household])).double()
-            total[household] -= (span * slope).numpy()
+        total = np.zeros(local_price.shape)
+        for own, _, span, response in self._of(rows):
+            slope = response.fraction_slope(self._answered(local_price[own])).double()
+            total[own] -= (span * slope).numpy()
         return total
 
     def curve_kw(
-        self, local_price: Float[np.ndarray, "households prices"]
-    ) -> Float[np.ndarray, "households prices"]:
+        self, local_price: Float[np.ndarray, "asked prices"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked prices"]:
         """Net power per household at several local prices each."""
-        total = np.repeat(self.base_kw[:, None], local_price.shape[1], axis=1)
-        for household, p_min, span, response in self._answers:
-            fraction = response.fraction(self._answered(local_price[household])).double()
-            total[household] += (p_min[:, None] + span[:, None] * fraction).numpy()
+        base_kw = self.base_kw if rows is None else self.base_kw[rows]
+        total = np.repeat(base_kw[:, None], local_price.shape[1], axis=1)
+        for own, p_min, span, response in self._of(rows):
+            fraction = response.fraction(self._answered(local_price[own])).double()
+            total[own] += (p_min[:, None] + span[:, None] * fraction).numpy()
         return total
+
+    def _of(self, rows: Int[np.ndarray, "asked"] | None) -> Iterator[_Answer]:
+        """The devices of some households; `household` is then where their owner is among these."""
+        for answer, number in zip(self._answers, self.fleet.device_of, strict=True):
+            if rows is None:
+                yield answer
+                continue
+            device = number[rows]
+            own = np.flatnonzero(device >= 0)
+            kept = torch.as_tensor(device[own])
+            yield _Answer(own, answer.p_min_kw[kept], answer.span_kw[kept], of_devices(answer.response, kept))
 
 
 @dataclass(frozen=True)
@@ -115,19 +140,26 @@ class Change:
 
     demand: FleetDemand
 
-    def power_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+    def power_kw(
+        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked"]:
         """p(μ) - p_last."""
-        return self.demand.power_kw(local_price) - self.demand.last_kw
+        return self.demand.power_kw(local_price, rows) - self._last_kw(rows)
 
-    def slope_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+    def slope_kw(
+        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked"]:
         """-dp/dμ."""
-        return self.demand.slope_kw(local_price)
+        return self.demand.slope_kw(local_price, rows)
 
     def curve_kw(
-        self, local_price: Float[np.ndarray, "households prices"]
-    ) -> Float[np.ndarray, "households prices"]:
+        self, local_price: Float[np.ndarray, "asked prices"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked prices"]:
         """p(μ) - p_last at several prices."""
-        return self.demand.curve_kw(local_price) - self.demand.last_kw[:, None]
+        return self.demand.curve_kw(local_price, rows) - self._last_kw(rows)[:, None]
+
+    def _last_kw(self, rows: Int[np.ndarray, "asked"] | None) -> Float[np.ndarray, "asked"]:
+        return self.demand.last_kw if rows is None else self.demand.last_kw[rows]
 
 
 @dataclass(frozen=True)

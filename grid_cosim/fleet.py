@@ -92,6 +92,16 @@ class Fleet:
         """N."""
         return int(self.base_kw.shape[1])
 
+    @cached_property
+    def device_of(self) -> tuple[Int[np.ndarray, "households"], ...]:
+        """Per group, the device of each household, -1 where it owns none."""
+        numbers = []
+        for group in self.groups:
+            number = np.full(self.n_households, -1)
+            number[group.household] = np.arange(group.household.size)
+            numbers.append(number)
+        return tuple(numbers)
+
     def init(self) -> FleetState:
         """Before the first step."""
         return FleetState(tuple(g.device.init(g.drive.at(0)) for g in self.groups))

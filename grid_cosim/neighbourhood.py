@@ -20,7 +20,7 @@ from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.devices import Outputs
 from grid_cosim.fleet import Fleet, FleetState
-from grid_cosim.policies.view import no_memory, remember
+from grid_cosim.policies.view import PriceMemory, no_memory, remember
 
 _MANY_HOUSEHOLDS = 2_000
 """Below this torch's threads wait for each other longer than they work."""
@@ -48,7 +48,7 @@ class NeighbourhoodState:
     """What each household drew in the last step."""
     last_kw: Float[np.ndarray, "households"]
     """What each household drew when the meters measured last; each knows its own."""
-    price_memory: Float[Tensor, "day households"]
+    price_memory: PriceMemory
     """The prices on which each household acted during the last day, oldest first."""
 
 

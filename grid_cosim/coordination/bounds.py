@@ -19,8 +19,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from grid_cosim.coordination.consensus import middle_and_half
-from grid_cosim.coordination.graph import CommunicationGraph
+from grid_cosim.coordination.graph import CommunicationGraph, middle_and_half
 
 
 def disagreement(

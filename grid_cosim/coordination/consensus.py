@@ -7,19 +7,20 @@ of the own value (`TrackedMixing`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
 
-from grid_cosim.coordination.graph import Links
+from grid_cosim.coordination.graph import Links, middle_and_half
 
 _IN_CACHE, _FEWEST_COLUMNS = 2**17, 16
-"""Numbers that are mixed at a time, or that many columns: all rounds of some columns, then of the next ones.
-What does not fit a processor's cache would go to memory and back in every round."""
-_NARROWEST = 1e-3
-"""Half the width of an interval of eigenvalues at least: a complete graph has but one besides 1."""
+"""Numbers that are mixed at a time, or that many columns: all rounds of some groups of nodes, then of the
+next ones, and where a group alone is large, of some of its columns. What does not fit a processor's cache
+would go to memory and back in every round."""
 
 
 @dataclass(frozen=True)
@@ -72,57 +73,111 @@ class Exchange:
         down both ends keep the weight for themselves: W stays symmetric and doubly stochastic in every
         round.
         """
-        if self.up is None and values.size <= _IN_CACHE:
-            return self._all_links_up(values)
         if self.up is None:
-            at_once = max(_FEWEST_COLUMNS, _IN_CACHE // len(values))
-            starts = range(at_once, values.shape[1], at_once)
-            blocks = map(np.ascontiguousarray, np.split(values, starts, axis=1))
-            return np.hstack([self._all_links_up(block) for block in blocks])
+            if values.size <= _IN_CACHE:
+                return self._all_links_up(values, slice(None))
+            mixed = np.empty_like(values)
+            for rows in self._in_cache(values.shape[1]):
+                at_once = max(_FEWEST_COLUMNS, _IN_CACHE // (rows.stop - rows.start))
+                for first in range(0, values.shape[1], at_once):
+                    block = np.ascontiguousarray(values[rows, first : first + at_once])
+                    mixed[rows, first : first + at_once] = self._all_links_up(block, rows)
+            return mixed
         incidence = self.links.incidence
         for up in self.up:
             flow = (self.links.weight * up)[:, None] * (incidence @ values)
             values = values - incidence.T @ flow
         return values
 
+    def _in_cache(self, n_columns: int) -> Iterator[slice]:
+        """Whole groups of nodes, few enough for the cache unless a group is too large for itself."""
+        cuts, most = self.links.cuts, max(1, _IN_CACHE // n_columns)
+        first = 0
+        while first < self.links.n_nodes:
+            fits = cuts[(cuts > first) & (cuts <= first + most)]
+            end = int(fits[-1] if fits.size else cuts[np.searchsorted(cuts, first, side="right")])
+            yield slice(first, end)
+            first = end
+
     def _all_links_up(
-        self, values: Float[np.ndarray, "nodes features"]
+        self, values: Float[np.ndarray, "nodes features"], rows: slice
     ) -> Float[np.ndarray, "nodes features"]:
         if self.accelerated:
-            return self._chebyshev(values)
+            return self._chebyshev(values, rows)
+        mixing = _block(self.links.mixing, rows)
         for _ in range(self.rounds):
-            values = self.links.mixing @ values
+            values = mixing @ values
         return values
 
-    def _chebyshev(self, values: Float[np.ndarray, "nodes features"]) -> Float[np.ndarray, "nodes features"]:
+    def _chebyshev(
+        self, values: Float[np.ndarray, "nodes features"], rows: slice
+    ) -> Float[np.ndarray, "nodes features"]:
         """T_K((W - c)/e) / T_K((1 - c)/e) applied to the values: the least that K rounds can leave.
 
         c and e are the middle and half the width of each group's interval of eigenvalues.
         """
-        middle, half = (part[:, None] for part in middle_and_half(self.links.interval))
-        top = (1.0 - middle) / half
+        middle, half = (part[:, None] for part in middle_and_half(self.links.interval[rows]))
+        top, centred = (1.0 - middle) / half, _block(self.links.centred, rows)
+        if (top == top[:1]).all():
+            top = top[:1]
         before, now, ratio = values, values, np.ones_like(top)
         for k in range(self.rounds):
-            heard = (self.links.mixing @ now - middle * now) / half
             last, ratio = ratio, 1.0 / (2.0 * top - ratio) if k else 1.0 / top
-            before, now = now, (2.0 * ratio * heard - last * ratio * before) if k else ratio * heard
+            heard = centred @ now
+            heard *= 2.0 * ratio if k else ratio
+            if k:
+                heard -= last * ratio * before
+            before, now = now, heard
         return now
 
 
-def middle_and_half(
-    interval: Float[np.ndarray, "groups 2"],
-) -> tuple[Float[np.ndarray, "groups"], Float[np.ndarray, "groups"]]:
-    """Middle and half the width of each interval of eigenvalues, as accelerated rounds take it."""
-    low, high = interval.T
-    return 0.5 * (low + high), np.maximum(0.5 * (high - low), _NARROWEST)
+def _block(matrix: csr_array, rows: slice) -> csr_array:
+    """The part of a block-diagonal matrix that belongs to these rows, without a search for its columns."""
+    if rows == slice(None):
+        return matrix
+    first, end = matrix.indptr[rows.start], matrix.indptr[rows.stop]
+    n = rows.stop - rows.start
+    indices = matrix.indices[first:end] - rows.start
+    indptr = matrix.indptr[rows.start : rows.stop + 1] - first
+    return csr_array((matrix.data[first:end], indices, indptr), shape=(n, n))
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The own `value` told last and the `running` average; None before the first exchange."""
+    """The own `value` told last and the `running` average; None before the first exchange.
+
+    Where only some nodes have taken part, `told` says which; the others have told nothing, which is 0.
+    """
 
     value: Float[np.ndarray, "nodes features"] | None = None
     running: Float[np.ndarray, "nodes features"] | None = None
+    told: Bool[np.ndarray, "nodes"] | None = None
+
+    @property
+    def new(self) -> bool:
+        """Whether some node has told nothing yet."""
+        return self.running is None or not (self.told is None or self.told.all())
+
+    def of(self, rows: Int[np.ndarray, "some"] | slice) -> Memory:
+        """That of some nodes."""
+        if self.value is None or self.running is None:
+            return self
+        told = None if self.told is None else self.told[rows]
+        return Memory(self.value[rows], self.running[rows], told)
+
+    def updated(self, rows: Int[np.ndarray, "some"] | slice, part: Memory, n_nodes: int) -> Memory:
+        """The same with what some of its `n_nodes` nodes know now."""
+        if part.value is None or part.running is None:
+            return self
+        if isinstance(rows, slice):
+            return part
+        shape = (n_nodes, part.value.shape[1])
+        told = np.zeros(n_nodes, dtype=bool) if self.told is None else self.told.copy()
+        value, running = (
+            np.zeros(shape) if old is None else old.copy() for old in (self.value, self.running)
+        )
+        value[rows], running[rows], told[rows] = part.value, part.running, True
+        return Memory(value, running, told)
 
 
 @runtime_checkable
@@ -192,7 +247,7 @@ class TrackedMixing:
 
     def rounds(self, memory: Memory, rounds: int) -> int:
         """`startup_rounds` before the first exchange."""
-        return rounds if memory.running is not None else max(rounds, self.startup_rounds)
+        return max(rounds, self.startup_rounds) if memory.new else rounds
 
     def entering(
         self, memory: Memory, values: Float[np.ndarray, "nodes features"]
@@ -207,4 +262,4 @@ class TrackedMixing:
     ) -> tuple[Memory, Float[np.ndarray, "nodes features"]]:
         """Add the change of the own value to the running average, then mix."""
         running = exchange.mix(self.entering(memory, values))
-        return Memory(values, running), running
+        return Memory(values, running, np.ones(len(values), dtype=bool)), running

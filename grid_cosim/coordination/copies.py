@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -70,14 +71,25 @@ class Copies:
         """N, with those that are downstream of no limit."""
         return int(self.coupling.shape[1])
 
-    @property
+    @cached_property
     def is_meter(self) -> Bool[np.ndarray, "copies"]:
         """True for the copies that a meter holds."""
         return np.asarray(self.household == NO_HOUSEHOLD, dtype=bool)
 
+    @cached_property
+    def _held(self) -> Int[np.ndarray, "memberships"]:
+        """Rows of the copies that a household holds."""
+        return np.flatnonzero(~self.is_meter)
+
     def rows(self, limit: int) -> Int[np.ndarray, "members_and_meter"]:
         """Rows of one limit's copies; the meter's is the last."""
         return np.arange(self.start[limit], self.start[limit + 1])
+
+    def rows_of(self, limits: Int[np.ndarray, "some"]) -> Int[np.ndarray, "rows"]:
+        """Rows of several limits' copies, limit after limit."""
+        size = self.start[limits + 1] - self.start[limits]
+        first = np.cumsum(size) - size
+        return np.repeat(self.start[limits] - first, size) + np.arange(int(size.sum()))
 
     def members(self, limit: int) -> Int[np.ndarray, "members"]:
         """Households downstream of one limit, ascending."""
@@ -85,7 +97,7 @@ class Copies:
 
     def local_price(self, price: Float[np.ndarray, "copies"]) -> Float[np.ndarray, "households"]:
         """μ_i = Σ_j A_ji λ_ji: each household adds up its own copies only."""
-        held = ~self.is_meter
+        held = self._held
         return np.bincount(
             self.household[held], weights=self.weight[held] * price[held], minlength=self.n_households
         ).astype(float)
@@ -96,17 +108,27 @@ class Copies:
         Within one turn no household is behind two limits, so that its answer to one price does not
         change another's. A level whose limits overlap (parallel transformers) takes several turns.
         """
+        turns: list[Int[np.ndarray, "limits_in_turn"]] = []
+        for level in np.unique(self.level):
+            limits = np.flatnonzero(self.level == level)
+            members = self.coupling[limits]
+            if np.bincount(members.indices, minlength=1).max() > 1:
+                turns += self._apart(limits)
+            else:
+                turns.append(limits)
+        return turns
+
+    def _apart(self, limits: Int[np.ndarray, "overlapping"]) -> list[Int[np.ndarray, "limits_in_turn"]]:
+        """Each limit in the first turn in which none of its members is behind another."""
         turns: list[list[int]] = []
         seen: list[Bool[np.ndarray, "households"]] = []
-        for level in np.unique(self.level):
-            first = len(turns)
-            for limit in np.flatnonzero(self.level == level):
-                members = self.members(int(limit))
-                free = (k for k in range(first, len(turns)) if not seen[k][members].any())
-                turn = next(free, len(turns))
-                if turn == len(turns):
-                    turns.append([])
-                    seen.append(np.zeros(self.n_households, dtype=bool))
-                turns[turn].append(int(limit))
-                seen[turn][members] = True
-        return [np.array(limits, dtype=np.int64) for limits in turns]
+        for limit in limits.tolist():
+            members = self.members(limit)
+            free = (k for k in range(len(turns)) if not seen[k][members].any())
+            turn = next(free, len(turns))
+            if turn == len(turns):
+                turns.append([])
+                seen.append(np.zeros(self.n_households, dtype=bool))
+            turns[turn].append(limit)
+            seen[turn][members] = True
+        return [np.array(turn, dtype=np.int64) for turn in turns]

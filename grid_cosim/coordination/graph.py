@@ -12,9 +12,9 @@ from functools import cached_property
 
 import networkx as nx
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
@@ -33,6 +33,9 @@ from grid_cosim.errors import GraphError
 
 _DENSE_NODES = 400
 """Up to here the mixing rate comes from all eigenvalues of the dense block."""
+
+_ROWS_AT_ONCE = 8192
+"""Copies in a turn, about, unless a limit alone has more."""
 
 _RESTARTS = 300
 """Restarts of Lanczos; random graphs need fewer than 20."""
@@ -75,11 +78,27 @@ class Links:
     def interval(self) -> Float[np.ndarray, "nodes 2"]:
         """Where the eigenvalues of W lie besides 1, in each node's own connected group: [low, high]."""
         count, group = connected_components(self.mixing, directed=False)
+        nodes = np.argsort(group, kind="stable")
         interval = np.empty((self.n_nodes, 2))
-        for k in range(count):
-            nodes = np.flatnonzero(group == k)
-            interval[nodes] = spectrum(self.among(nodes).mixing)
+        for here in np.split(nodes, np.cumsum(np.bincount(group, minlength=count))[:-1]):
+            interval[here] = spectrum(_square(self.mixing, here))
         return interval
+
+    @cached_property
+    def centred(self) -> csr_array:
+        """(W - c) / e, with c and e the middle and half the width of each group's interval."""
+        middle, half = middle_and_half(self.interval)
+        centred = csr_array(self.mixing - diags_array(middle))
+        return csr_array(diags_array(1.0 / half) @ centred)
+
+    @cached_property
+    def cuts(self) -> Int[np.ndarray, "cuts"]:
+        """Numbers, 0 and `n_nodes` among them, such that no link joins nodes below one and not below it."""
+        first, last = np.sort(self.ends, axis=1).T
+        open_links = np.zeros(self.n_nodes + 1, dtype=np.int64)
+        np.add.at(open_links, first + 1, 1)
+        np.add.at(open_links, last + 1, -1)
+        return np.flatnonzero(np.cumsum(open_links) == 0)
 
     def among(self, nodes: Int[np.ndarray, "kept"]) -> Links:
         """The links whose both ends are in `nodes`, renumbered in that order, with the same weights."""
@@ -88,6 +107,36 @@ class Links:
         ends = number[self.ends]
         inside = (ends >= 0).all(axis=1)
         return Links(len(nodes), ends[inside], self.weight[inside])
+
+    def of_groups(self, nodes: Int[np.ndarray, "kept"]) -> Links:
+        """As `among`, where `nodes` are whole connected groups: what is known of them is not found anew."""
+        part = self.among(nodes)
+        # a cached property is an entry of the instance's dictionary
+        known, parts = self.__dict__, part.__dict__
+        parts |= {name: _square(known[name], nodes) for name in ("mixing", "centred") if name in known}
+        if "interval" in known:
+            parts["interval"] = self.interval[nodes]
+        return part
+
+
+def _square(matrix: csr_array, nodes: Int[np.ndarray, "kept"]) -> csr_array:
+    """Rows and columns of `nodes`, whole connected groups, renumbered in that order."""
+    number = np.full(matrix.shape[0], -1)
+    number[nodes] = np.arange(len(nodes))
+    rows = matrix[nodes]
+    return csr_array((rows.data, number[rows.indices], rows.indptr), shape=(len(nodes), len(nodes)))
+
+
+_NARROWEST = 1e-3
+"""Half the width of an interval of eigenvalues at least: a complete graph has but one besides 1."""
+
+
+def middle_and_half(
+    interval: Float[np.ndarray, "groups 2"],
+) -> tuple[Float[np.ndarray, "groups"], Float[np.ndarray, "groups"]]:
+    """Middle and half the width of each interval of eigenvalues, as accelerated rounds take it."""
+    low, high = interval.T
+    return 0.5 * (low + high), np.maximum(0.5 * (high - low), _NARROWEST)
 
 
 @dataclass(frozen=True)
@@ -105,6 +154,43 @@ class Turn:
     household: Int[np.ndarray, "held"]
     weight: Float[np.ndarray, "held"]
     meter: Int[np.ndarray, "limits_here"]
+
+    @classmethod
+    def of(cls, copies: Copies, limits: Int[np.ndarray, "limits_here"], links: Links) -> Turn:
+        """Those limits; `links` are those among all copies of `copies`."""
+        rows = copies.rows_of(limits)
+        household = copies.household[rows]
+        held = np.flatnonzero(household != NO_HOUSEHOLD)
+        return cls(
+            limits=limits,
+            rows=rows,
+            links=links.of_groups(rows),
+            held=held,
+            household=household[held],
+            weight=copies.weight[rows[held]],
+            meter=np.flatnonzero(household == NO_HOUSEHOLD),
+        )
+
+    @property
+    def start(self) -> Int[np.ndarray, "limits_and_end"]:
+        """First row of each limit here, and the end."""
+        return np.append(0, self.meter + 1)
+
+    def among(self, awake: Bool[np.ndarray, "limits_here"]) -> tuple[Turn, Int[np.ndarray, "rows"]]:
+        """Some of its limits, and where their rows are among those of this turn."""
+        kept = np.repeat(awake, np.diff(self.start))
+        rows = np.flatnonzero(kept)
+        number = np.cumsum(kept) - 1
+        held, meter = kept[self.held], awake
+        return Turn(
+            limits=self.limits[awake],
+            rows=self.rows[rows],
+            links=self.links.of_groups(rows),
+            held=number[self.held[held]],
+            household=self.household[held],
+            weight=self.weight[held],
+            meter=number[self.meter[meter]],
+        ), rows
 
 
 @dataclass(frozen=True)
@@ -141,31 +227,34 @@ class CommunicationGraph:
     @cached_property
     def interval(self) -> Float[np.ndarray, "limits 2"]:
         """Where the eigenvalues of each limit's block of W lie besides 1, as `Links.interval`."""
-        interval = np.empty((self.copies.n_limits, 2))
-        for turn in self.turns:
-            interval[turn.limits] = turn.links.interval[turn.meter]
-        return interval
+        return self.links.interval[self.copies.start[1:] - 1]
 
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
-        """The order in which limits step: outermost level first."""
+        """The order in which limits step: outermost level first.
+
+        Many limits that may step together do so in several turns, each with few enough copies for a cache.
+        """
+        size = np.diff(self.copies.start)
         turns = []
         for limits in self.copies.turns():
-            rows = np.concatenate([self.copies.rows(int(limit)) for limit in limits])
-            household = self.copies.household[rows]
-            held = np.flatnonzero(household != NO_HOUSEHOLD)
-            turns.append(
-                Turn(
-                    limits=limits,
-                    rows=rows,
-                    links=self.links.among(rows),
-                    held=held,
-                    household=household[held],
-                    weight=self.copies.weight[rows[held]],
-                    meter=np.flatnonzero(household == NO_HOUSEHOLD),
-                )
-            )
+            turn_of = (np.cumsum(size[limits]) - 1) // _ROWS_AT_ONCE
+            parts = np.split(limits, np.flatnonzero(np.diff(turn_of)) + 1)
+            turns += [Turn.of(self.copies, part, self.links) for part in parts]
         return tuple(turns)
+
+    @cached_property
+    def whole(self) -> Turn:
+        """All limits at once; a household is in it once for every limit."""
+        return Turn.of(self.copies, np.arange(self.copies.n_limits), self.links)
+
+    @cached_property
+    def hops(self) -> Int[np.ndarray, "limits"]:
+        """Links between any two copies of a limit at the most: twice those from its meter to the farthest."""
+        far = dijkstra(
+            self.mixing, directed=False, indices=self.copies.start[1:] - 1, unweighted=True, min_only=True
+        )
+        return 2 * np.maximum.reduceat(far, self.copies.start[:-1]).astype(np.int64)
 
 
 def communication(

@@ -18,7 +18,7 @@ from grid_cosim.controllers import Controller, FleetDemand, Policies
 from grid_cosim.coordination.meters import MeterState
 from grid_cosim.environments.core import FleetGame
 from grid_cosim.fleet import FleetState
-from grid_cosim.policies.view import no_memory, remember
+from grid_cosim.policies.view import PriceMemory, no_memory, remember
 
 
 class Remembered(NamedTuple):
@@ -26,7 +26,7 @@ class Remembered(NamedTuple):
 
     controller: Any
     drawn_kw: Float[np.ndarray, "households"]
-    price: Float[Tensor, "day households"]
+    price: PriceMemory
 
 
 @final

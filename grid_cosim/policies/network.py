@@ -30,12 +30,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+_ROWS_AT_ONCE = 8192
+"""Devices whose perceptron runs together: what it computes on its way then fits a processor's cache."""
 _STRETCH = 0.01
 """The sigmoid is stretched by this much beyond 0 and 1 and cut, so that both are reached exactly."""
 _EMERGENCY_SLOPE = 30.0
@@ -151,6 +153,14 @@ class Response(NamedTuple):
         return torch.where(inside, slope, 0.0)
 
 
+def of_devices(response: Response, rows: Int[Tensor, "some"]) -> Response:
+    """The answer of some of the devices."""
+    parts: dict[str, Any] = {
+        name: part[rows] for name, part in response._asdict().items() if isinstance(part, Tensor)
+    }
+    return response._replace(**parts)
+
+
 def opened(activation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Share of the power range at an activation; both 0 and 1 are reached."""
     return ((1.0 + 2.0 * _STRETCH) * torch.sigmoid(activation) - _STRETCH).clamp(0.0, 1.0)
@@ -208,7 +218,10 @@ class PriceMonotoneNetwork(nn.Module):
 
     def numbers(self, seen: Float[Tensor, "rows seen"]) -> Float[Tensor, "rows numbers"]:
         """What the perceptron says of what it sees."""
-        return self.layers(seen)
+        if next(self.parameters()).requires_grad or len(seen) <= _ROWS_AT_ONCE:
+            return self.layers(seen)
+        parts = torch.tensor_split(seen, -(-len(seen) // _ROWS_AT_ONCE))
+        return torch.cat([self.layers(part) for part in parts])
 
 
 def parted(features: Tensor, config: NetworkConfig) -> tuple[Tensor | None, Tensor]:

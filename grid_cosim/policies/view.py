@@ -7,6 +7,8 @@ it anything for that. The price of this very step is not among the features; the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -36,18 +38,28 @@ def memory_steps(dt_h: float) -> int:
     return max(1, round(_MEMORY_H / dt_h))
 
 
-def no_memory(n_rows: int, dt_h: float) -> Float[Tensor, "day rows"]:
-    """Before the first step: nothing is known, which is not a number."""
-    return torch.full((memory_steps(dt_h), n_rows), torch.nan)
+class PriceMemory(NamedTuple):
+    """The prices of the last day, as sums: the sum up to each step tells the mean of any stretch at once."""
+
+    sums: tuple[Float[Tensor, "rows"], ...]
+    """Of all prices so far, from that of a day ago to the last; EUR/kWh."""
+    known: int
+    """Steps of the day that are remembered: fewer in the first day."""
 
 
-def remember(memory: Float[Tensor, "day rows"], price: Float[Tensor, "rows"]) -> Float[Tensor, "day rows"]:
+def no_memory(n_rows: int, dt_h: float) -> PriceMemory:
+    """Before the first step: nothing is known."""
+    return PriceMemory((torch.zeros(n_rows, dtype=torch.float64),) * (memory_steps(dt_h) + 1), 0)
+
+
+def remember(memory: PriceMemory, price: Float[Tensor, "rows"]) -> PriceMemory:
     """The oldest price is forgotten, that of the step just over joins as the last."""
-    return torch.cat([memory[1:], price[None].to(memory.dtype)])
+    sums = (*memory.sums[1:], memory.sums[-1] + price)
+    return PriceMemory(sums, min(memory.known + 1, len(memory.sums) - 1))
 
 
 def view(
-    memory: Float[Tensor, "day rows"],
+    memory: PriceMemory,
     floor: Float[Tensor, "#rows"],
     premium_6h: Float[Tensor, "#rows"],
     premium_24h: Float[Tensor, "#rows"],
@@ -56,11 +68,13 @@ def view(
 ) -> Float[Tensor, "rows view"]:
     """The columns of `VIEW_NAMES`, of order one; prices in EUR/kWh.
 
-    `memory` holds the prices of the last day, oldest first; the tariff's part is as in `TariffView`.
+    The tariff's part is as in `TariffView`.
     """
-    price = memory.nan_to_num()
-    remembered = [price[first:end].mean(0) for first, end in _windows(dt_h)]
-    return _columns(floor, premium_6h, premium_24h, remembered, (~memory.isnan()).float().mean(0))
+    means = [
+        ((memory.sums[end] - memory.sums[first]) / (end - first)).float() for first, end in _windows(dt_h)
+    ]
+    known = torch.full_like(means[0], memory.known / memory_steps(dt_h))
+    return _columns(floor, premium_6h, premium_24h, means, known)
 
 
 def view_of_path(

@@ -216,7 +216,7 @@ class Coordination(_Section):
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] | None = None
     """Dual iterations per control step (D): unless given 4 for `newton`, 1 for `gradient`, else 2 sweeps."""
-    n_prices: Annotated[int, Field(ge=4)] = 64
+    n_prices: Annotated[int, Field(ge=4)] = 32
     """Prices at which `curve` asks, zero included (G)."""
     smallest_price_eur_per_kwh: Positive = 0.002
     """Smallest price above zero at which `curve` asks."""

@@ -101,6 +101,7 @@ def consensus(game: FleetGame, *, seed: int) -> ControlledPlayer:
             smallest=settings.smallest_price_eur_per_kwh,
         ),
         rounds=settings.rounds,
+        sweeps=settings.iterations,
         mixing=TrackedMixing(settings.startup_rounds),
         accelerated=settings.accelerated,
     )

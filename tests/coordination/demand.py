@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -11,8 +12,26 @@ from scipy.sparse import csr_array
 from grid_cosim.coordination import Copies, Demand
 
 
+class Answers:
+    """`Demand` of a dataclass of arrays, a row per household, that knows its `power` and `slope`."""
+
+    def of(self, rows: np.ndarray | None) -> Any:
+        if rows is None:
+            return self
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})  # type: ignore[type-var, arg-type]
+
+    def power_kw(self, local_price: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        return self.of(rows).power(local_price[:, None])[:, 0]
+
+    def slope_kw(self, local_price: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        return self.of(rows).slope(local_price)
+
+    def curve_kw(self, local_price: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        return self.of(rows).power(local_price)
+
+
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(Answers):
     """p = base + flex / (1 + (μ/bid)^steepness): half of the flexible power is left at the bid."""
 
     base: np.ndarray
@@ -20,37 +39,28 @@ class Logistic:
     bid: np.ndarray
     steepness: np.ndarray
 
-    def _share(self, mu: np.ndarray) -> np.ndarray:
-        trailing = (slice(None),) + (None,) * (mu.ndim - 1)
-        return 1.0 / (1.0 + (mu / self.bid[trailing]) ** self.steepness[trailing])
+    def power(self, mu: np.ndarray) -> np.ndarray:
+        share = 1.0 / (1.0 + (mu / self.bid[:, None]) ** self.steepness[:, None])
+        return self.base[:, None] + self.flex[:, None] * share
 
-    def power_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return self.base + self.flex * self._share(local_price)
-
-    def slope_kw(self, local_price: np.ndarray) -> np.ndarray:
+    def slope(self, local_price: np.ndarray) -> np.ndarray:
         mu = np.maximum(local_price, 1e-9)
-        share = self._share(mu)
+        share = 1.0 / (1.0 + (mu / self.bid) ** self.steepness)
         return self.flex * share * (1.0 - share) * self.steepness / mu
-
-    def curve_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return self.base[:, None] + self.flex[:, None] * self._share(local_price)
 
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(Answers):
     """p = max(top - slope μ, 0): simple enough for prices found by hand."""
 
     top: np.ndarray
     fall: np.ndarray
 
-    def power_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return np.maximum(self.top - self.fall * local_price, 0.0)
+    def power(self, mu: np.ndarray) -> np.ndarray:
+        return np.maximum(self.top[:, None] - self.fall[:, None] * mu, 0.0)
 
-    def slope_kw(self, local_price: np.ndarray) -> np.ndarray:
+    def slope(self, local_price: np.ndarray) -> np.ndarray:
         return np.where(self.fall * local_price < self.top, self.fall, 0.0)
-
-    def curve_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return np.maximum(self.top[:, None] - self.fall[:, None] * local_price, 0.0)
 
 
 def some_homes(n: int, seed: int = 0) -> Logistic:

@@ -36,7 +36,7 @@ from grid_cosim.coordination.bounds import (
     share_disagreement,
 )
 from grid_cosim.coordination.consensus import Exchange
-from tests.coordination.demand import one_limit, some_homes
+from tests.coordination.demand import Answers, one_limit, some_homes
 
 Case = tuple[str, int, int]
 KINDS = ["line", "ring", "random_regular", "small_world", "complete", "edges"]
@@ -212,19 +212,16 @@ def test_accelerated_rounds_beside_one_keep_their_digits() -> None:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Answers):
     """Households that draw what they draw, whatever it costs."""
 
     p_kw: np.ndarray
 
-    def power_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return self.p_kw
+    def power(self, mu: np.ndarray) -> np.ndarray:
+        return np.repeat(self.p_kw[:, None], mu.shape[1], axis=1)
 
-    def slope_kw(self, local_price: np.ndarray) -> np.ndarray:
+    def slope(self, local_price: np.ndarray) -> np.ndarray:
         return np.zeros_like(self.p_kw)
-
-    def curve_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return np.repeat(self.p_kw[:, None], local_price.shape[1], axis=1)
 
 
 def demands(answering: bool, seed: int, steps: int, n: int) -> list[Demand]:

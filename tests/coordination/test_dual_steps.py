@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -148,8 +149,17 @@ def test_messages_are_neighbours_times_rounds() -> None:
     state = curve.init()
     state, first = curve.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     state, second = curve.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
-    assert (first.messages[0], second.messages[0]) == (20 * 50, 20 * 7)
-    assert second.message_bytes[0] == 20 * 7 * 8 * (len(PRICES) + len(curve.refinement))
+    # one number first; once awake, everybody passes that on once; then the curve
+    assert (first.messages[0], second.messages[0]) == (20 * (50 + 1 + 50), 20 * (7 + 1 + 7))
+    numbers = 1 + len(PRICES) + len(curve.refinement)
+    assert second.message_bytes[0] == 20 * (7 * 8 * numbers + 1)
+    assert second.rounds[0] == 7 + graph.hops[0] + 7
+    assert graph.hops[0] == 10  # the farthest of ten in a ring is five away
+    state, slack = curve.step(state, demand=homes, limit_kw=np.array([1e3]), offset_kw=np.zeros(1))
+    assert (slack.messages[0], slack.message_bytes[0]) == (20 * 7, 20 * 7 * 8)
+    loud = replace(curve, quiet=False)
+    _, slack = loud.step(loud.init(), demand=homes, limit_kw=np.array([1e3]), offset_kw=np.zeros(1))
+    assert slack.message_bytes[0] == 20 * 50 * 8 * (numbers - 1)
     newton = NewtonStep(graph, 5.0, 0.01, rounds=7, dual_iterations=3, mixing=FreshMixing())
     _, agreed = newton.step(newton.init(), demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     assert (agreed.rounds[0], agreed.messages[0]) == (21, 20 * 21)

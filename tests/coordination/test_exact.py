@@ -33,8 +33,8 @@ NESTED = Copies.of(
 class Appliances(Affine):
     """Whatever the price, no more than 2 kW each."""
 
-    def power_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return np.minimum(super().power_kw(local_price), 2.0)
+    def power(self, mu: np.ndarray) -> np.ndarray:
+        return np.minimum(super().power(mu), 2.0)
 
 
 def agreed(step: DualStep, demand: Demand, limit_kw: list[float], offset_kw: float = 0.0) -> Negotiated:

@@ -20,14 +20,14 @@ class Sum:
     a: Logistic
     b: Logistic
 
-    def power_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return self.a.power_kw(local_price) + self.b.power_kw(local_price)
+    def power_kw(self, local_price: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        return self.a.power_kw(local_price, rows) + self.b.power_kw(local_price, rows)
 
-    def slope_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return self.a.slope_kw(local_price) + self.b.slope_kw(local_price)
+    def slope_kw(self, local_price: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        return self.a.slope_kw(local_price, rows) + self.b.slope_kw(local_price, rows)
 
-    def curve_kw(self, local_price: np.ndarray) -> np.ndarray:
-        return self.a.curve_kw(local_price) + self.b.curve_kw(local_price)
+    def curve_kw(self, local_price: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        return self.a.curve_kw(local_price, rows) + self.b.curve_kw(local_price, rows)
 
 
 class Village:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
 
 from grid_cosim.coordination.copies import Copies
 from grid_cosim.coordination.duals.bisection import least_price
@@ -72,17 +73,26 @@ class ExactStep:
         excess_kw: Float[np.ndarray, "limits"],
     ) -> tuple[Float[np.ndarray, "limits_here"], Bool[np.ndarray, "limits_here"]]:
         """Prices of the limits of a turn, given those of all others; and where none suffices."""
-        here = self.copies.coupling[limits]
         others = price.copy()
         others[limits] = 0.0
         elsewhere = self.copies.coupling.T @ others
+        cleared, saturated = np.zeros(len(limits)), np.zeros(len(limits), dtype=bool)
+        power_kw = demand.power_kw(elsewhere)
+        short = np.flatnonzero(self.copies.coupling[limits] @ power_kw + excess_kw[limits] > 0.0)
+        if not short.size:
+            return cleared, saturated
+        behind = self.copies.coupling[limits[short]]
+        members = np.unique(behind.indices)
+        here = csr_array(behind[:, members])
 
-        def exceeded(asked: Float[np.ndarray, "limits_here"]) -> Bool[np.ndarray, "limits_here"]:
-            return here @ demand.power_kw(elsewhere + here.T @ asked) + excess_kw[limits] > 0.0
+        def exceeded(asked: Float[np.ndarray, "short"]) -> Bool[np.ndarray, "short"]:
+            drawn_kw = demand.power_kw(elsewhere[members] + here.T @ asked, members)
+            return here @ drawn_kw + excess_kw[limits[short]] > 0.0
 
-        free, largest = np.zeros(len(limits)), np.full(len(limits), self.largest_price)
-        least = least_price(exceeded, free, largest, halvings=_HALVINGS)
-        return np.where(exceeded(free), least, 0.0), exceeded(largest)
+        free, largest = np.zeros(short.size), np.full(short.size, self.largest_price)
+        cleared[short] = least_price(exceeded, free, largest, halvings=_HALVINGS)
+        saturated[short] = exceeded(largest)
+        return cleared, saturated
 
     @cached_property
     def _turns(self) -> list[Int[np.ndarray, "limits_in_turn"]]:

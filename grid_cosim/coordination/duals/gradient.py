@@ -65,17 +65,17 @@ class GradientStep:
         price, memory = state.price.copy(), list(state.memory)
         tally = Tally.zero(self.graph)
         shares = TrackedMixing()
-        nothing = np.zeros((copies.n_households, 1))
         for _ in range(self.dual_iterations):
             for k, turn in enumerate(self.graph.turns):
-                meter_term = own_values(turn, nothing, excess_kw)
+                meter_term = own_values(turn, np.zeros((len(turn.held), 1)), excess_kw)
                 if memory[k].running is None:
                     startup = Exchange.open(turn.links, self.startup_rounds, self.outage, rng)
                     memory[k], _ = shares.step(memory[k], meter_term, startup)
                     tally.add(turn, self.startup_rounds, 1)
                 # entered before any round, so that the mean of λ moves by η mean(v) of this very moment
                 memory[k], share = shares.step(memory[k], meter_term, Exchange(turn.links, 0))
-                power_kw = demand.power_kw(copies.local_price(price))[:, None]
+                local_price = copies.local_price(price)[turn.household]
+                power_kw = demand.power_kw(local_price, turn.household)[:, None]
                 own = own_values(turn, power_kw, np.zeros(copies.n_limits)) + share
                 before = price[turn.rows]
                 raised = np.maximum(before + self.dual_step * own[:, 0], 0.0)

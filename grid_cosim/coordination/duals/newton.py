@@ -100,10 +100,10 @@ class NewtonStep:
         demand: Demand,
         excess_kw: Float[np.ndarray, "limits"],
     ) -> Float[np.ndarray, "rows 2"]:
-        local_price = self.graph.copies.local_price(price)
+        local_price = self.graph.copies.local_price(price)[turn.household]
         values = np.zeros((len(turn.rows), 2))
-        values[:, :1] = own_values(turn, demand.power_kw(local_price)[:, None], excess_kw)
-        values[turn.held, 1] = turn.weight**2 * demand.slope_kw(local_price)[turn.household]
+        values[:, :1] = own_values(turn, demand.power_kw(local_price, turn.household)[:, None], excess_kw)
+        values[turn.held, 1] = turn.weight**2 * demand.slope_kw(local_price, turn.household)
         return values
 
     def _move(

@@ -23,21 +23,32 @@ class Demand(Protocol):
     """How the households answer prices now: all that a negotiation knows of them.
 
     Prices are local prices μ in EUR/kWh; power is the net power of a household with its base load,
-    in kW, consumption positive, and never rises with the price.
+    in kW, consumption positive, and never rises with the price. With `rows` only those households are
+    asked, and prices and answers are theirs, in that order.
     """
 
-    def power_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+    def power_kw(
+        self,
+        local_price: Float[np.ndarray, "asked"],
+        rows: Int[np.ndarray, "asked"] | None = None,
+    ) -> Float[np.ndarray, "asked"]:
         """p_i(μ_i)."""
         ...
 
-    def slope_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
+    def slope_kw(
+        self,
+        local_price: Float[np.ndarray, "asked"],
+        rows: Int[np.ndarray, "asked"] | None = None,
+    ) -> Float[np.ndarray, "asked"]:
         """-dp_i/dμ ≥ 0, in kW per EUR/kWh."""
         ...
 
     def curve_kw(
-        self, local_price: Float[np.ndarray, "households prices"]
-    ) -> Float[np.ndarray, "households prices"]:
-        """p_i at several local prices each."""
+        self,
+        local_price: Float[np.ndarray, "asked prices"],
+        rows: Int[np.ndarray, "asked"] | None = None,
+    ) -> Float[np.ndarray, "asked prices"]:
+        """p_i at several local prices each; rows of prices that are all the same may be a broadcast array."""
         ...
 
 
@@ -123,18 +134,22 @@ class Tally:
 
     def add(self, turn: Turn, rounds: int, numbers: int) -> None:
         """`rounds` rounds of messages with `numbers` numbers each among the copies of a turn."""
-        sent = self.graph.messages_per_round[turn.limits] * rounds
         self.rounds[turn.limits] += rounds
-        self.messages[turn.limits] += sent
-        self.message_bytes[turn.limits] += sent * numbers * BYTES_PER_NUMBER
+        messages = self.graph.messages_per_round[turn.limits] * rounds
+        self.sent(turn.limits, messages, numbers * BYTES_PER_NUMBER)
+
+    def sent(self, limits: Int[np.ndarray, "some"], messages: Int[np.ndarray, "some"], n_bytes: int) -> None:
+        """So many messages of `n_bytes` each about each of these limits."""
+        self.messages[limits] += messages
+        self.message_bytes[limits] += messages * n_bytes
 
 
 def own_values(
-    turn: Turn, power_kw: Float[np.ndarray, "households features"], excess_kw: Float[np.ndarray, "limits"]
+    turn: Turn, power_kw: Float[np.ndarray, "held features"], excess_kw: Float[np.ndarray, "limits"]
 ) -> Float[np.ndarray, "rows features"]:
     """Own value v of every copy of a turn: the weighted power of a household, o - c of a meter."""
     values = np.empty((len(turn.rows), power_kw.shape[1]))
-    values[turn.held] = turn.weight[:, None] * power_kw[turn.household]
+    values[turn.held] = turn.weight[:, None] * power_kw
     values[turn.meter] = excess_kw[turn.limits][:, None]
     return values
 
