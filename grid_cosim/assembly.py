@@ -52,7 +52,7 @@ from grid_cosim.profiles import (
     household_base_load,
     outdoor_temperature,
 )
-from grid_cosim.scenario import DUAL_ITERATIONS, ControllerName, Coordination, DeviceSection, Scenario
+from grid_cosim.scenario import ControllerName, Coordination, DeviceSection, Scenario
 from grid_cosim.shipped import shipped
 from grid_cosim.tariff import outlook_steps, share_of_steps
 
@@ -242,10 +242,7 @@ def _controller(
             graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
             return Priced(copies, _dual_step(settings, graph, prices), scenario.seed)
         case "centralised":
-            sweeps = settings.dual_iterations or DUAL_ITERATIONS["curve"]
-            return Priced(
-                copies, ExactStep(copies, settings.largest_price_eur_per_kwh, sweeps), scenario.seed
-            )
+            return Priced(copies, ExactStep(copies, settings.largest_price_eur_per_kwh), scenario.seed)
         case "dimming":
             return Dimming(copies, scenario.dimming.power_kw)
         case "time_of_use":

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
 METER = "meter"
 """How the node of a limit's meter is called in graphs and edge lists."""
@@ -102,20 +102,52 @@ class Copies:
             self.household[held], weights=self.weight[held] * price[held], minlength=self.n_households
         ).astype(float)
 
+    @cached_property
+    def caps(self) -> Bool[np.ndarray, "limits"]:
+        """Limits that carry all or nothing of a household, nested in each other or apart.
+
+        What is behind such a limit is one group with a common price level (`duals.levels`). In a radial
+        feeder all lines and transformers are; shares of parallel branches, and voltages, are not.
+        """
+        weight = self.coupling.data
+        size = np.diff(self.coupling.indptr)
+        whole = (
+            np.bincount(self._limit_of_entry, weights=np.abs(weight) == 1.0, minlength=self.n_limits) == size
+        )
+        sign = np.bincount(self._limit_of_entry, weights=np.sign(weight), minlength=self.n_limits)
+        whole &= np.abs(sign) == size
+        member = csr_array(
+            (np.ones(weight.size), self.coupling.indices, self.coupling.indptr), self.coupling.shape
+        )
+        common = coo_array(member[whole] @ member[whole].T)
+        row, column = (np.flatnonzero(whole)[at] for at in common.coords)
+        inside = size[row] < size[column]
+        astray = common.data != np.minimum(size[row], size[column])
+        astray |= inside & (self.level[row] <= self.level[column])
+        whole[row[astray]] = whole[column[astray]] = False
+        return np.asarray(whole)
+
+    @cached_property
+    def _limit_of_entry(self) -> Int[np.ndarray, "memberships"]:
+        return np.repeat(np.arange(self.n_limits), np.diff(self.coupling.indptr))
+
     def turns(self) -> list[Int[np.ndarray, "limits_in_turn"]]:
-        """Limits that may step together, outermost level first.
+        """Limits that may step together, outermost level first; all of a turn are `caps`, or none.
 
         Within one turn no household is behind two limits, so that its answer to one price does not
         change another's. A level whose limits overlap (parallel transformers) takes several turns.
         """
         turns: list[Int[np.ndarray, "limits_in_turn"]] = []
         for level in np.unique(self.level):
-            limits = np.flatnonzero(self.level == level)
-            members = self.coupling[limits]
-            if np.bincount(members.indices, minlength=1).max() > 1:
-                turns += self._apart(limits)
-            else:
-                turns.append(limits)
+            for kind in (self.caps, ~self.caps):
+                limits = np.flatnonzero((self.level == level) & kind)
+                if not limits.size:
+                    continue
+                members = self.coupling[limits]
+                if np.bincount(members.indices, minlength=1).max() > 1:
+                    turns += self._apart(limits)
+                else:
+                    turns.append(limits)
         return turns
 
     def _apart(self, limits: Int[np.ndarray, "overlapping"]) -> list[Int[np.ndarray, "limits_in_turn"]]:

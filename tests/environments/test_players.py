@@ -58,7 +58,7 @@ def test_each_village_holds_its_own_limit() -> None:
     for step in range(game.n_steps):
         memory, powers = player.act(game, memory, state, step)
         state, _ = game.step(state, powers, step)
-    paid = memory.price[-game.n_steps :].numpy()
+    paid = torch.stack(memory.price.sums).diff(dim=0)[-game.n_steps :].numpy()
     assert not paid[:, : SMALL.n_homes].any()
     assert paid[:, SMALL.n_homes :].any()
 

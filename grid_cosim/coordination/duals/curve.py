@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from grid_cosim.coordination.consensus import Exchange, LinkOutage, Memory, Mixing, TrackedMixing
+from grid_cosim.coordination.consensus import Exchange, LinkOutage, Mixing, TrackedMixing
+from grid_cosim.coordination.duals.levels import Inside, prices_of_levels
 from grid_cosim.coordination.duals.protocol import (
     Demand,
     DualState,
@@ -50,8 +53,8 @@ def crossing(
 ) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
     """Lowest price at which each non-increasing row is ≤ 0, linear between its prices; and where none is.
 
-    0 where the row starts at or below 0 (the limit is slack), its largest price where it never gets there.
-    Where the next price is more than `widest` times the one before, nothing is known of what lies between:
+    Its lowest price where the row starts at or below 0, its largest where it never gets there. Where one of
+    two neighbouring prices is more than `widest` times the other, nothing is known of what lies between:
     there it is the higher one, at which the row is surely ≤ 0.
     """
     over = curve > 0.0
@@ -63,9 +66,10 @@ def crossing(
     below, above = prices[row, right - 1], prices[row, right]
     price = below + share * (above - below)
     if widest is not None:
-        price = np.where(above > widest * below, above, price)
+        apart = above - below > (widest - 1.0) * np.minimum(np.abs(above), np.abs(below))
+        price = np.where(apart, above, price)
     never = over[:, -1]
-    return np.where(never, prices[:, -1], np.where(over[:, 0], price, 0.0)), never
+    return np.where(never, prices[:, -1], np.where(over[:, 0], price, prices[:, 0])), never
 
 
 def interpolated(
@@ -75,7 +79,7 @@ def interpolated(
 ) -> Float[np.ndarray, "rows points"]:
     """Every row's linear interpolation at its own points, which lie within `prices`."""
     left = np.clip(np.searchsorted(prices, at, side="right") - 1, 0, len(prices) - 2)
-    share = (at - prices[left]) / (prices[left + 1] - prices[left])
+    share = (at - prices[left]) / np.diff(prices)[left]
     row = np.arange(len(curve))[:, None]
     between: Float[np.ndarray, "rows points"] = (
         curve[row, left] * (1.0 - share) + curve[row, left + 1] * share
@@ -98,25 +102,28 @@ class _Part(NamedTuple):
     """Where they are among the rows of the whole turn `k`."""
 
 
-class _Curves(NamedTuple):
-    """What every node told of its curve, and the mean that it heard."""
-
-    own: Float[np.ndarray, "rows prices"]
-    mean: Float[np.ndarray, "rows prices"]
+Prices = Float[np.ndarray, "#held prices"]
+_Asked = Callable[[Prices], Float[np.ndarray, "held prices"]]
+"""What the members of a turn pay in all where its limits cost so much."""
 
 
 @dataclass(frozen=True)
 class CurveStep:
     """Every node tells its power at all of `prices`; after mixing it reads where its estimate crosses 0.
 
-    No step size, nothing to overshoot. Limits are swept from the outermost level, `sweeps` times (D), with
-    `rounds` (K) rounds per turn. In the first round a neighbour learns one's own curve, after that mixtures.
+    No step size, nothing to overshoot. A limit's nodes exchange numbers `sweeps` times (D), with `rounds` (K)
+    rounds each. In the first round a neighbour learns one's own curve, after that mixtures.
 
-    Between two prices the sum is not known. So in all sweeps but the first a node tells by how much its true
-    power at `refinement` times its own last price differs from its interpolated curve there (with one sweep
+    Between two prices the sum is not known. So in all exchanges but the first a node tells by how much its
+    true power at `refinement` times its own last price differs from its interpolated curve there (with one
     it tells both at once). The copies need not agree on that price: the differences are small, and refer to
     nearly the same one. Between prices that lie further apart than `widest` (and those of `refinement` do
     not) nothing is known, and the higher one is taken: it errs to the safe side until it is refined.
+
+    Nested limits that carry all of what is behind them find their price levels from the inside out, and
+    prices follow from these (`levels`): nothing has to be iterated between them. Other limits (parallel
+    branches, voltages) come after them, outermost first, each at the prices of the others, and all that
+    `passes` times; where such limits bind together their prices go on to settle over the control steps.
 
     `quiet`: before anything else the nodes of every limit mix one number, what they draw where the limit has
     no price. Mixing keeps the mean, so if no node finds its estimate above 0 the limit is slack, its price is
@@ -131,16 +138,25 @@ class CurveStep:
     widest: float | None = 1.065
     rounds: int = 10
     sweeps: int = 1
+    passes: int = 2
     mixing: Mixing = field(default_factory=TrackedMixing)
     outage: LinkOutage | None = None
     accelerated: bool = False
     quiet: bool = True
 
+    @cached_property
+    def levels(self) -> Float[np.ndarray, "levels"]:
+        """At which caps ask: negative ones too, where a limit against reverse flow may be outside them."""
+        if (self.graph.copies.weight >= 0.0).all():
+            return self.prices
+        return np.concatenate([-self.prices[:0:-1], self.prices])
+
     def init(self) -> DualState:
         """All prices 0, nothing said yet."""
         links = [turn.links for turn in self.graph.turns]
         memory = [self.mixing.init(each) for each in (self.graph.links, *links, *links)]
-        return DualState(np.zeros(self.graph.copies.n_copies), tuple(memory))
+        nothing = np.zeros(self.graph.copies.n_copies)
+        return DualState(nothing, tuple(memory), nothing)
 
     def step(
         self,
@@ -152,40 +168,40 @@ class CurveStep:
         rng: np.random.Generator | None = None,
     ) -> tuple[DualState, Negotiated]:
         """Negotiate once; demand is asked anew before each turn."""
-        talk = _Talk(self, demand, offset_kw - limit_kw, rng, list(state.memory))
+        talk = _Talk(self, demand, offset_kw - limit_kw, rng, state)
         awake = talk.awake(state.price)
-        price = np.where(awake[self.graph.copies.limit], state.price, 0.0)
-        saturated = np.zeros(len(price), dtype=bool)
-        parts = self._parts(awake)
-        curves: dict[int, _Curves] = {}
-        for sweep in range(self.sweeps):
-            for part in parts:
-                rows = part.turn.rows
-                if sweep == 0 or not self.refinement:
-                    curves[part.k], read = talk.first(part, price)
-                else:
-                    read = talk.again(part, price, curves[part.k])
-                price[rows], saturated[rows] = read
-        return DualState(price, tuple(talk.memory)), negotiated(
+        caps, others = self._parts(awake)
+        talk.price = np.where(self._is_cap | ~awake[self.graph.copies.limit], 0.0, state.price)
+        for _ in range(self.passes if others else 1):
+            talk.settle_caps(caps)
+            for part in others:
+                talk.settle(part)
+        return DualState(talk.price, tuple(talk.memory), talk.level), negotiated(
             self.graph,
-            price,
+            talk.price,
             demand=demand,
             excess_kw=talk.excess_kw,
-            saturated=saturated,
+            saturated=talk.saturated,
             settled=True,
             tally=talk.tally,
         )
 
-    def _parts(self, awake: Bool[np.ndarray, "limits"]) -> list[_Part]:
-        """Of every turn what is awake, outermost first."""
-        parts = []
+    @cached_property
+    def _is_cap(self) -> Bool[np.ndarray, "copies"]:
+        return self.graph.copies.caps[self.graph.copies.limit]
+
+    def _parts(self, awake: Bool[np.ndarray, "limits"]) -> tuple[list[_Part], list[_Part]]:
+        """Of every turn what is awake, outermost first: those of caps, and the others."""
+        caps: list[_Part] = []
+        others: list[_Part] = []
         for k, whole in enumerate(self.graph.turns):
             here = awake[whole.limits]
-            if here.all():
-                parts.append(_Part(k, whole, slice(None)))
-            elif here.any():
-                parts.append(_Part(k, *whole.among(here)))
-        return parts
+            if not here.any():
+                continue
+            of_its_kind = caps if self.graph.copies.caps[whole.limits[0]] else others
+            turn, rows = (whole, slice(None)) if here.all() else whole.among(here)
+            of_its_kind.append(_Part(k, turn, rows))
+        return caps, others
 
 
 _Read = tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]
@@ -201,9 +217,12 @@ class _Talk:
         demand: Demand,
         excess_kw: Float[np.ndarray, "limits"],
         rng: np.random.Generator | None,
-        memory: list[Memory],
+        state: DualState,
     ) -> None:
-        self.excess_kw, self.memory = excess_kw, memory
+        assert state.level is not None, "a state of this dual step"
+        self.excess_kw, self.memory = excess_kw, list(state.memory)
+        self.price, self.level = state.price, state.level.copy()
+        self.saturated = np.zeros(len(state.price), dtype=bool)
         self.tally = Tally.zero(step.graph)
         self._step, self._demand, self._rng = step, demand, rng
         self._copies = step.graph.copies
@@ -214,45 +233,69 @@ class _Talk:
         if not step.quiet or step.outage is not None:
             return np.ones(copies.n_limits, dtype=bool)
         whole = step.graph.whole
-        # a price can only raise what is drawn behind limits of the other sense
-        raising, lowering = (
-            copies.local_price(np.where(sign * copies.weight > 0.0, price, 0.0)) for sign in (-1, 1)
-        )
+        # what a limit would see without a price: only prices of limits of the other sense raise that
+        at = (copies.local_price(np.where(sign * copies.weight > 0.0, price, 0.0)) for sign in (-1.0, 1.0))
+        raising, lowering = at
         drawn_kw = self._demand.power_kw(raising)[whole.household]
-        if lowering.any() or (whole.weight < 0.0).any():
+        if (whole.weight < 0.0).any():
             opposite_kw = self._demand.power_kw(lowering)[whole.household]
             drawn_kw = np.where(whole.weight > 0.0, drawn_kw, opposite_kw)
-        values = own_values(whole, drawn_kw[:, None], self.excess_kw)
-        mixed = self._mix(0, whole, slice(None), values)
+        mixed = self._mix(0, whole, slice(None), own_values(whole, drawn_kw[:, None], self.excess_kw))
         awake = np.maximum.reduceat(mixed[:, 0], whole.start[:-1]) > 0.0
-        graph, limits = step.graph, np.flatnonzero(awake)
-        self.tally.rounds += graph.hops
-        self.tally.sent(limits, graph.messages_per_round[limits], _FLAG_BYTES)
+        limits, messages = np.flatnonzero(awake), step.graph.messages_per_round
+        self.tally.rounds += step.graph.hops
+        self.tally.sent(limits, messages[limits], _FLAG_BYTES)
         return np.asarray(awake)
 
-    def first(self, part: _Part, price: Float[np.ndarray, "copies"]) -> tuple[_Curves, _Read]:
-        """Tell the curve at the fixed prices; where there is but one sweep, at the refined ones as well."""
-        step, turn = self._step, part.turn
-        n_fixed = len(step.prices)
-        elsewhere = self._elsewhere(turn, price)
-        own = self._own(turn, self._asked(turn, elsewhere, step.prices[None]))
-        points = self._points(price[turn.rows])
-        if step.sweeps == 1:
-            own = np.hstack([own, self._missed(turn, elsewhere, points, own)])
-        mixed = self._mix(1 + part.k, turn, part.rows, own)
-        curves = _Curves(own[:, :n_fixed], mixed[:, :n_fixed])
-        if step.sweeps == 1:
-            return curves, self._read(curves.mean, mixed[:, n_fixed:], points)
-        prices = np.broadcast_to(step.prices, curves.mean.shape)
-        return curves, crossing(monotone(curves.mean), prices, widest=step.widest)
+    def settle_caps(self, parts: list[_Part]) -> None:
+        """Levels from the inside out, then prices from the outside in."""
+        step, n_households = self._step, self._copies.n_households
+        others = self._copies.local_price(np.where(step._is_cap, 0.0, self.price))
+        inside = Inside.nothing(n_households)
+        for part in reversed(parts):
+            turn, plain = part.turn, not others.any()
 
-    def again(self, part: _Part, price: Float[np.ndarray, "copies"], curves: _Curves) -> _Read:
-        """Tell what the curve misses about the price that was just found."""
+            def asked(
+                level: Prices, turn: Turn = turn, plain: bool = plain, inside: Inside = inside
+            ) -> Prices:
+                if len(level) == 1 and plain and not inside.acts_on(turn, level[0, 0]):
+                    return np.broadcast_to(turn.weight[0] * level, (len(turn.held), level.shape[1]))
+                return inside.answered(turn, level) + others[turn.household, None]
+
+            self._agree(part, asked, step.levels)
+            inside = inside.within(turn, self.level[turn.rows])
+        of_caps = prices_of_levels((part.turn for part in parts), self.level, n_households)
+        self.price = np.where(step._is_cap, of_caps, self.price)
+
+    def settle(self, part: _Part) -> None:
+        """The prices of limits that are no caps, at the prices of all others."""
         turn = part.turn
-        points = self._points(price[turn.rows])
-        missed = self._missed(turn, self._elsewhere(turn, price), points, curves.own)
-        mixed = self._mix(1 + len(self._step.graph.turns) + part.k, turn, part.rows, missed)
-        return self._read(curves.mean, mixed, points)
+        others = self.price.copy()
+        others[turn.rows] = 0.0
+        elsewhere = self._copies.local_price(others)[turn.household, None]
+        self._agree(part, lambda price: elsewhere + turn.weight[:, None] * price, self._step.prices)
+        self.price[turn.rows] = self.level[turn.rows]
+
+    def _agree(self, part: _Part, asked: _Asked, fixed: Float[np.ndarray, "prices"]) -> None:
+        """Find the level of every copy of a turn: at the fixed prices first, then about what was found."""
+        step, turn, n_fixed = self._step, part.turn, len(fixed)
+        at_once = step.sweeps == 1 and len(step.refinement) > 0
+        own = own_values(turn, self._demand.curve_kw(asked(fixed[None]), turn.household), self.excess_kw)
+        points, told = self._points(self.level[turn.rows], fixed), own
+        if at_once:
+            told = np.hstack([own, self._missed(turn, asked, points, fixed, own)])
+        mixed = self._mix(1 + part.k, turn, part.rows, told)
+        mean = mixed[:, :n_fixed]
+        if at_once:
+            found = self._read(fixed, mean, mixed[:, n_fixed:], points)
+        else:
+            found = crossing(monotone(mean), np.broadcast_to(fixed, mean.shape), widest=step.widest)
+        for _ in range(step.sweeps - 1 if step.refinement else 0):
+            points = self._points(found[0], fixed)
+            missed = self._missed(turn, asked, points, fixed, own)
+            mixed = self._mix(1 + len(step.graph.turns) + part.k, turn, part.rows, missed)
+            found = self._read(fixed, mean, mixed, points)
+        self.level[turn.rows], self.saturated[turn.rows] = found
 
     def _mix(
         self,
@@ -274,55 +317,37 @@ class _Talk:
         self.tally.account.estimated(turn, exchange, entered=entered, left=mixed)
         return mixed
 
-    def _elsewhere(self, turn: Turn, price: Float[np.ndarray, "copies"]) -> Float[np.ndarray, "held"]:
-        """What every member's other limits cost it."""
-        others = price.copy()
-        others[turn.rows] = 0.0
-        return self._copies.local_price(others)[turn.household]
-
-    def _asked(
-        self, turn: Turn, elsewhere: Float[np.ndarray, "held"], price: Float[np.ndarray, "#held prices"]
-    ) -> Float[np.ndarray, "held prices"]:
-        """Local prices of the members at prices of this turn's limits."""
-        if len(price) == 1 and not elsewhere.any() and (turn.weight == 1.0).all():
-            return np.broadcast_to(price, (len(turn.held), price.shape[1]))
-        return elsewhere[:, None] + turn.weight[:, None] * price
-
-    def _own(self, turn: Turn, asked: Float[np.ndarray, "held prices"]) -> Float[np.ndarray, "rows prices"]:
-        return own_values(turn, self._demand.curve_kw(asked, turn.household), self.excess_kw)
-
     def _missed(
         self,
         turn: Turn,
-        elsewhere: Float[np.ndarray, "held"],
+        asked: _Asked,
         points: Float[np.ndarray, "rows points"],
+        fixed: Float[np.ndarray, "prices"],
         own: Float[np.ndarray, "rows prices"],
     ) -> Float[np.ndarray, "rows points"]:
         """What interpolating the own curve misses at the own points."""
-        true = self._own(turn, self._asked(turn, elsewhere, points[turn.held]))
-        return true - interpolated(own, self._step.prices, points)
+        true_kw = self._demand.curve_kw(asked(points[turn.held]), turn.household)
+        return own_values(turn, true_kw, self.excess_kw) - interpolated(own, fixed, points)
 
-    def _points(self, price: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows points"]:
+    def _points(
+        self, level: Float[np.ndarray, "rows"], fixed: Float[np.ndarray, "prices"]
+    ) -> Float[np.ndarray, "rows points"]:
         """Prices of every copy's own refinement: around its last price, the smallest where that was 0."""
-        prices = self._step.prices
-        around = np.maximum(price, prices[1])[:, None]
-        points: Float[np.ndarray, "rows points"] = np.minimum(
-            around * np.array(self._step.refinement), prices[-1]
-        )
-        return points
+        around = np.maximum(np.abs(level), self._step.prices[1])[:, None]
+        points = around * np.array(self._step.refinement)
+        points = np.where(level[:, None] < 0.0, -points[:, ::-1], points)
+        return np.asarray(np.clip(points, fixed[0], fixed[-1]))
 
     def _read(
         self,
+        fixed: Float[np.ndarray, "prices"],
         mean: Float[np.ndarray, "rows prices"],
         missed: Float[np.ndarray, "rows points"],
         points: Float[np.ndarray, "rows points"],
     ) -> _Read:
         """Crossing of each copy's refined curve, of the whole one where that does not reach."""
-        fixed = self._step.prices
         widest = self._step.widest
         refined = missed + interpolated(mean, fixed, points)
-        if not refined.shape[1]:
-            return crossing(monotone(mean), np.broadcast_to(fixed, mean.shape), widest=widest)
         price, never = crossing(monotone(refined), points, widest=widest)
         beyond = np.flatnonzero((refined[:, 0] <= 0.0) | (refined[:, -1] > 0.0))
         if beyond.size:

@@ -89,10 +89,14 @@ class Negotiated:
 
 @dataclass(frozen=True)
 class DualState:
-    """What the nodes keep between control steps: their prices, and the memory of the mixing per turn."""
+    """What the nodes keep between control steps: their prices, and the memory of the mixing per turn.
+
+    `level` is what a step keeps of nested limits, if it goes by their price levels (`duals.levels`).
+    """
 
     price: Float[np.ndarray, "copies"]
     memory: tuple[Memory, ...]
+    level: Float[np.ndarray, "copies"] | None = None
 
 
 @runtime_checkable

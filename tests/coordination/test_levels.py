@@ -1,0 +1,168 @@
+"""Nested limits: the levels at which they hold, against the multipliers of the optimum."""
+
+from __future__ import annotations
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from grid_cosim.coordination import (
+    Copies,
+    CurveStep,
+    DualStep,
+    ExactStep,
+    FreshMixing,
+    LinkOutage,
+    Negotiated,
+    communication,
+    price_grid,
+)
+from tests.coordination.demand import Affine
+
+LARGEST = 5.0
+PER_LINE, LINES, AREAS = 10, 12, 4
+
+
+def three_levels(sense: tuple[float, ...] = (1.0,)) -> Copies:
+    """120 homes behind 1 substation > 4 transformers > 12 lines, once for every sense of flow."""
+    n = PER_LINE * LINES
+    levels = [
+        np.ones((1, n)),
+        np.kron(np.eye(AREAS), np.ones(n // AREAS)),
+        np.kron(np.eye(LINES), np.ones(PER_LINE)),
+    ]
+    coupling = np.vstack([sign * rows for sign in sense for rows in levels])
+    level = np.tile(np.repeat([0, 1, 2], [1, AREAS, LINES]), len(sense))
+    return Copies.of(csr_array(coupling), level)
+
+
+def some(n: int, rng: np.random.Generator) -> Affine:
+    """Homes of different size and price, some lines with much more of both than others."""
+    top = rng.uniform(2.0, 8.0, n) * np.repeat(rng.lognormal(0.0, 0.5, LINES), PER_LINE)
+    return Affine(top=top, fall=top * rng.uniform(1.0, 6.0, n))
+
+
+def tight_limits(copies: Copies, homes: Affine, rng: np.random.Generator) -> np.ndarray:
+    """Between slack and tight on all levels, and all of it can be kept."""
+    free = copies.coupling @ homes.power_kw(np.zeros(copies.n_households))
+    return free * rng.uniform(0.5, 1.05, copies.n_limits)
+
+
+def optimum(copies: Copies, homes: Affine, limit_kw: np.ndarray) -> np.ndarray:
+    """Multipliers of: most Σ (p top/fall - p²/(2 fall)) so that A p ≤ c, p ≥ 0; -p' of it is the demand."""
+    p_kw = cp.Variable(copies.n_households, nonneg=True)
+    worth = (homes.top / homes.fall) @ p_kw - 0.5 * cp.sum(cp.multiply(1.0 / homes.fall, cp.square(p_kw)))
+    limits = copies.coupling @ p_kw <= limit_kw
+    cp.Problem(cp.Maximize(worth), [limits]).solve(solver=cp.CLARABEL)
+    return np.maximum(limits.dual_value, 0.0)
+
+
+def settle(step: DualStep, homes: Affine, limit_kw: np.ndarray, n_steps: int = 1) -> Negotiated:
+    state = step.init()
+    rng = np.random.default_rng(0)
+    for _ in range(n_steps):
+        state, agreed = step.step(
+            state, demand=homes, limit_kw=limit_kw, offset_kw=np.zeros(limit_kw.size), rng=rng
+        )
+    return agreed
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_one_pass_finds_the_multipliers_of_the_optimum(seed: int) -> None:
+    rng, copies = np.random.default_rng(seed), three_levels()
+    assert copies.caps.all()
+    homes = some(copies.n_households, rng)
+    limit_kw = tight_limits(copies, homes, rng)
+    agreed = settle(ExactStep(copies, LARGEST), homes, limit_kw)
+    # what an interior-point method leaves
+    np.testing.assert_allclose(agreed.price[copies.start[:-1]], optimum(copies, homes, limit_kw), atol=1e-4)
+    assert agreed.residual_kw.max() <= 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "outage", "n_steps", "apart"),
+    [
+        # a node's price is off by what interpolating misses; by what rounds leave, less with every step
+        ("complete", 0.0, 1, 0.002),
+        ("random_regular", 0.0, 3, 0.01),
+        ("random_regular", 0.2, 6, 0.02),
+    ],
+)
+def test_neighbours_agree_on_the_multipliers_of_the_optimum(
+    kind: str, outage: float, n_steps: int, apart: float
+) -> None:
+    rng, copies = np.random.default_rng(5), three_levels()
+    homes = some(copies.n_households, rng)
+    wanted = np.zeros(copies.n_limits)
+    wanted[[0, 1, 2, 5, 9]] = 0.05, 0.05, 0.08, 0.1, 0.06  # two transformers, and a line behind each
+    drawn_kw = copies.coupling @ homes.power_kw(copies.coupling.T @ wanted)
+    limit_kw = drawn_kw * np.where(wanted > 0.0, 1.0, 1.1)
+    expected = optimum(copies, homes, limit_kw)
+    np.testing.assert_allclose(expected, wanted, atol=1e-4)
+    step = CurveStep(
+        communication(copies, kind),  # type: ignore[arg-type]
+        price_grid(LARGEST),
+        sweeps=2,
+        outage=LinkOutage(outage) if outage else None,
+        accelerated=not outage,
+    )
+    agreed = settle(step, homes, limit_kw, n_steps)
+    members = ~copies.is_meter
+    mean = np.bincount(copies.limit[members], weights=agreed.price[members]) / np.bincount(
+        copies.limit[members]
+    )
+    # of the level that homes pay in all: the small difference of two levels may be off by more of itself
+    scale = copies.coupling.T @ expected
+    np.testing.assert_allclose(agreed.local_price, scale, rtol=apart)
+    np.testing.assert_allclose(mean, expected, atol=apart * scale.max())
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_limits_both_ways_are_the_optimums_too(seed: int) -> None:
+    """Homes that generate where energy is worth little: demand p(μ) - g, limits on Σ p and on -Σ p."""
+    rng, copies = np.random.default_rng(seed), three_levels((1.0, -1.0))
+    assert copies.caps.all()
+    n, n_forward = copies.n_households, copies.n_limits // 2
+    homes = some(n, rng)
+    generated_kw = np.repeat(rng.choice([0.0, 0.5, 2.0], LINES), PER_LINE) * homes.top
+    fixed_kw = copies.coupling @ -generated_kw
+    free = copies.coupling @ homes.power_kw(np.zeros(n)) + fixed_kw
+    size = np.abs(free[:n_forward])
+    forward = np.where(free[:n_forward] > 0.0, size * rng.uniform(0.5, 1.05, n_forward), size)
+    limit_kw = np.concatenate([forward, size * rng.uniform(0.7, 1.05, n_forward)])
+    p_kw = cp.Variable(n)  # below a price of 0 more than `top` is drawn
+    worth = (homes.top / homes.fall) @ p_kw - 0.5 * cp.sum(cp.multiply(1.0 / homes.fall, cp.square(p_kw)))
+    constraints = [copies.coupling @ p_kw + fixed_kw <= limit_kw, p_kw >= 0.0]
+    problem = cp.Problem(cp.Maximize(worth), constraints)
+    problem.solve(solver=cp.CLARABEL)
+    step = ExactStep(copies, LARGEST)
+    _, agreed = step.step(step.init(), demand=homes, limit_kw=limit_kw, offset_kw=fixed_kw)
+    if agreed.saturated.any():  # no price can take as much
+        return
+    expected = copies.coupling.T @ constraints[0].dual_value
+    np.testing.assert_allclose(agreed.local_price, expected, atol=1e-4)  # what the solver leaves
+    curve = CurveStep(
+        communication(copies, "complete"),
+        price_grid(LARGEST, n_prices=64),
+        sweeps=3,
+        rounds=1,
+        mixing=FreshMixing(),
+        quiet=False,
+    )
+    _, told = curve.step(curve.init(), demand=homes, limit_kw=limit_kw, offset_kw=fixed_kw)
+    np.testing.assert_allclose(told.local_price, expected, rtol=0.01, atol=5e-3)  # the grid's smallest price
+
+
+def test_sets_that_overlap_without_nesting_are_no_caps() -> None:
+    coupling = csr_array(np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]))
+    assert Copies.of(coupling, np.array([0, 1, 1])).caps.tolist() == [False, False, True]
+    nested = csr_array(np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]))
+    assert Copies.of(nested, np.array([0, 1])).caps.all()
+    # an inner limit that were asked before the outer one
+    assert not Copies.of(nested, np.array([1, 0])).caps.any()
+    assert not Copies.of(csr_array(np.array([[0.5, 1.0]]))).caps.any()
