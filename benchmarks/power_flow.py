@@ -3,8 +3,8 @@
     python benchmarks/power_flow.py [SOURCE ...]
 
 For the reference (pandapower, started from the last solution) and the fast solver (power-grid-model), step by
-step and all steps in one call: a day of quarter hours, all that a snapshot holds included. Time is CPU time, so
-that work beside it disturbs little. Homes draw at random.
+step and all steps in one call: a day of quarter hours, with all that a snapshot holds. Time is CPU time: work
+beside it disturbs little. Homes draw at random.
 """
 
 from __future__ import annotations
