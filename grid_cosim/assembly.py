@@ -248,7 +248,9 @@ def _controller(
         case "time_of_use":
             return TimeOfUse(copies, _surcharge(scenario))
         case "optimum":
-            measure = optimum.by_power_flow(feeder, scenario.time.quarters())
+            measure = optimum.by_power_flow(
+                feeder, scenario.time.quarters(), solver=scenario.power_flow.solver
+            )
             return optimum.Scheduled(copies, optimum.ac_schedule(fleet, copies.coupling, meters, measure))
 
 

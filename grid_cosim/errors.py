@@ -100,6 +100,20 @@ class PowerFlowError(GridCosimError):
         )
 
 
+class SolverError(GridCosimError):
+    """A power flow whose solution the reference does not confirm: says when, where, and both voltages."""
+
+    def __init__(
+        self, source: str, *, step: int, when: str, bus: int, vm_pu: float, reference_vm_pu: float
+    ) -> None:
+        self.step = step
+        super().__init__(
+            f"Feeder {source}, step {step} ({when}): the power flow gives {vm_pu:.6f} pu at Bus-{bus}, a "
+            f"plain pandapower run {reference_vm_pu:.6f} pu. The results until then are not to be trusted. "
+            "Use power_flow.solver = 'pandapower', and report this network to the authors of grid_cosim."
+        )
+
+
 class HorizonError(GridCosimError):
     """A co-simulation that wants to go beyond what its scenario knows."""
 

@@ -18,7 +18,7 @@ import pandas as pd
 from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scenario_policies
 from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
-from grid_cosim.feeder import Feeder
+from grid_cosim.feeder import Feeder, choose_power_flow
 from grid_cosim.fleet import Fleet
 from grid_cosim.metrics import write_kpis
 from grid_cosim.neighbourhood import Neighbourhood
@@ -42,6 +42,7 @@ _VERSIONS_OF = (
     "numpy",
     "pandapower",
     "pandas",
+    "power-grid-model",
     "scipy",
     "simbench",
     "torch",
@@ -69,6 +70,7 @@ def run(
     feeder = scenario_feeder(scenario) if feeder is None else feeder
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet, feeder.home_names)
+    solver = choose_power_flow(feeder, scenario.power_flow.solver)
     neighbourhoods = {}
     for name in scenario.controllers:
         if name == "optimum":  # its schedule for all steps takes a while
@@ -91,6 +93,7 @@ def run(
                 *(_HANDED_OVER if handed_over else ()),
                 *assumptions(fleet),
                 *foresight(neighbourhoods.values()),
+                solver.note,
             ],
         )
         for name, neighbourhood in neighbourhoods.items():
@@ -101,6 +104,7 @@ def run(
                     feeder,
                     folder / name,
                     start=scenario.time.start,
+                    power_flow=solver.power_flow,
                     check_every=scenario.power_flow.check_every,
                     on_divergence=scenario.power_flow.on_divergence,
                     progress=partial(_advance, progress, name, scenario.time.n_steps),

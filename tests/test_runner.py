@@ -63,6 +63,13 @@ def test_kpis_have_a_key_per_controller(folder: Path) -> None:
     assert stored["consensus"]["ac_check_max_dv_pu"] < 1e-6
 
 
+def test_the_results_say_which_solver_ran_and_why(folder: Path, tmp_path: Path) -> None:
+    assert "The AC power flow is power-grid-model's" in " ".join(Results.load(folder).notes)
+    asked = small("power_flow.solver=pandapower", "controllers=['uncontrolled']", "time.hours=1")
+    results = run(asked, out=tmp_path / "asked", report=False)
+    assert "The AC power flow is pandapower's, as asked for." in results.notes
+
+
 def test_all_controllers_meet_the_same_homes(folder: Path) -> None:
     runs = Results.load(folder).runs
     base = [run.table("households")["base_kw"].to_numpy() for run in runs.values()]

@@ -19,12 +19,12 @@ from grid_cosim.cosim import clock
 from grid_cosim.cosim.columns import Columns, FeederColumns, as_lists
 from grid_cosim.cosim.entities import grid_children
 from grid_cosim.cosim.meta import meta
-from grid_cosim.errors import CosimError, PowerFlowError
+from grid_cosim.errors import CosimError, PowerFlowError, SolverError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grid_cosim.feeder import Feeder, PowerFlow, Snapshot
+    from grid_cosim.feeder import Feeder, PowerFlow, Snapshot, Solver
     from grid_cosim.feeder.elements import Elements, Plan
     from grid_cosim.scenario import Scenario
 
@@ -61,7 +61,9 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._columns: FeederColumns
         self._clock: clock.Clock
         self._has_background = False
+        self._solver_name: Solver = "auto"
         self._check_every = 0
+        self._confirmed = False
         self._on_divergence: Divergence = "stop"
         self._power_flow: PowerFlow | None = None
         self._prepared = False
@@ -83,6 +85,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         overrides: Sequence[str] = (),
         feeder: Feeder | Path | str | None = None,
         power_flow: PowerFlow | None = None,
+        solver: Solver | None = None,
         start: datetime | str | None = None,
         step_size: int | None = None,
         check_every: int | None = None,
@@ -91,11 +94,16 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         """Take everything from a scenario, or only a feeder: its name, its file, or in-process the object.
 
         `start` is when time 0 is, for the series of what hangs on the network besides the households;
-        without it that keeps its planned value. `step_size` is in mosaik's time, by default 15 minutes. Every
-        `check_every` steps (0, the default: never) the solution is compared with a plain power flow. A step
-        without a solution raises `PowerFlowError`, or with `on_divergence` "continue" gives NaN. `power_flow`
-        is a prepared solver of that very feeder. What is given beside a scenario takes its place.
+        without it that keeps its planned value. `step_size` is in mosaik's time, by default 15 minutes.
+        `solver`, `check_every` and `on_divergence` are as in a scenario's `[power_flow]`, with its defaults:
+        in the first and every `check_every`th step the solution is compared with a plain power flow, and
+        `SolverError` raised where they differ; a step without a solution raises `PowerFlowError`, or with
+        "continue" gives NaN. `power_flow` is a prepared solver of that very feeder. What is given beside a
+        scenario takes its place.
         """
+        from grid_cosim.scenario import PowerFlowSection
+
+        settings = PowerFlowSection()
         if scenario is not None:
             from grid_cosim.assembly import scenario_feeder
             from grid_cosim.cosim.sources import read_scenario
@@ -104,17 +112,16 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
             feeder = scenario_feeder(read) if feeder is None else feeder
             start = read.time.start if start is None else start
             step_size = clock.units(read.time.dt_h, time_resolution) if step_size is None else step_size
-            check_every = read.power_flow.check_every if check_every is None else check_every
-            on_divergence = read.power_flow.on_divergence if on_divergence is None else on_divergence
-        if on_divergence not in (None, "stop", "continue"):
-            raise CosimError(
-                "FeederSim", f"on_divergence is {on_divergence!r}", remedy="Use 'stop' or 'continue'"
-            )
+            settings = read.power_flow
+        _refuse_unknown("on_divergence", on_divergence, ("stop", "continue"))
+        _refuse_unknown("solver", solver, ("auto", "power-grid-model", "pandapower"))
         self._feeder = _load(feeder)
         self._columns = FeederColumns.of(self._feeder)
         self._clock = clock.clock(start, step_size, time_resolution)
         self._has_background = start is not None
-        self._check_every, self._on_divergence = check_every or 0, on_divergence or "stop"
+        self._check_every = settings.check_every if check_every is None else check_every
+        self._on_divergence = on_divergence or settings.on_divergence
+        self._solver_name = solver or settings.solver
         self._power_flow, self._prepared = power_flow, power_flow is not None
         self._fed_row = {f"Bus-{bus}": row for row, bus in enumerate(self._feeder.connection_buses)}
         return dict(self.meta)
@@ -165,8 +172,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         if not snapshot.converged and self._on_divergence == "stop":
             when = f"{self._clock.when(time):%Y-%m-%d %H:%M}"
             raise PowerFlowError(self._feeder.source, step=step, when=when, problem=snapshot.message)
-        checked = self._check_every > 0 and step % self._check_every == 0
-        ac_check_dv_pu = power_flow.check(snapshot) if checked else float("nan")
+        ac_check_dv_pu = self._checked(power_flow, snapshot, time)
         self._outputs = _Outputs(self._feeder, self._columns, snapshot, ac_check_dv_pu, self._elements, drawn)
         return time + self._clock.step_size
 
@@ -187,6 +193,27 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
     def _sent(self, columns: Columns) -> Columns:
         return as_lists(columns) if self._remote else columns
 
+    def _checked(self, power_flow: PowerFlow, snapshot: Snapshot, time: int) -> float:
+        """Largest voltage difference (pu) from the reference, NaN in steps that are not checked."""
+        from grid_cosim.feeder import AGREEMENT_PU
+
+        step = self._clock.step(time)
+        due = self._check_every > 0 and (not self._confirmed or step % self._check_every == 0)
+        if not due or not snapshot.converged:
+            return float("nan")
+        check = power_flow.check(snapshot)
+        self._confirmed = True
+        if check.dv_pu > AGREEMENT_PU:
+            raise SolverError(
+                self._feeder.source,
+                step=step,
+                when=f"{self._clock.when(time):%Y-%m-%d %H:%M}",
+                bus=check.bus,
+                vm_pu=check.vm_pu,
+                reference_vm_pu=check.reference_vm_pu,
+            )
+        return check.dv_pu
+
     def _solver(self, inputs: Mapping[str, Any]) -> PowerFlow:
         """The power flow, made when it is known which buses are fed: the homes' and any connected one."""
         touched = {self._bus_of.get(eid) or _refuse(eid) for eid in (*inputs, *self._disabled)}
@@ -199,13 +226,13 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
                 f"Bus-{others[0]} has no homes, and the prepared power flow feeds only buses that have",
                 remedy="Leave `power_flow` away",
             )
-        from grid_cosim.feeder import PandapowerFlow
+        from grid_cosim.feeder import choose_power_flow
 
         fed = np.union1d(self._feeder.connection_buses, np.array(others, dtype=np.int64))
         homes_at = np.searchsorted(fed, self._feeder.home_bus)
         self._feeder = replace(self._feeder, connection_buses=fed, home_connection=homes_at)
         self._fed_row = {f"Bus-{bus}": row for row, bus in enumerate(fed)}
-        self._power_flow = PandapowerFlow(self._feeder)
+        self._power_flow = choose_power_flow(self._feeder, self._solver_name).power_flow
         return self._power_flow
 
     def _fed(
@@ -275,6 +302,12 @@ def _refuse(eid: str, attribute: str | None = None) -> NoReturn:
         f"{eid} takes no input {attribute}" if attribute else f"{eid} takes no inputs",
         remedy=f"Connect to {', '.join(known)}" if known else "Connect to a Bus, a Load or a StaticGen",
     )
+
+
+def _refuse_unknown(name: str, value: str | None, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        *others, last = (repr(choice) for choice in known)
+        raise CosimError("FeederSim", f"{name} is {value!r}", remedy=f"Use {', '.join(others)} or {last}")
 
 
 _TABLES = ("buses", "lines", "limits", "grid")

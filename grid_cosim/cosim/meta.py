@@ -87,7 +87,7 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 "the network",
                 (
                     Attribute("converged", "out", "whether the AC power flow has a solution"),
-                    Attribute("iterations", "out", "iterations that it took"),
+                    Attribute("iterations", "out", "iterations that it took, 0: not told"),
                     Attribute("losses[MW]", "out", "active losses"),
                     Attribute(_P, "out", "active power drawn from upstream"),
                     Attribute(_Q, "out", "reactive power drawn from upstream"),

@@ -14,31 +14,46 @@ if TYPE_CHECKING:
     from grid_cosim.feeder.catalogue import FeederInfo, check_source, list_feeders, simbench_codes
     from grid_cosim.feeder.limits import Limits
     from grid_cosim.feeder.network import Feeder, load_feeder
-    from grid_cosim.feeder.power_flow import PandapowerFlow, PowerFlow, Snapshot
+    from grid_cosim.feeder.power_flow import AGREEMENT_PU, PandapowerFlow, PowerFlow
+    from grid_cosim.feeder.power_grid import PowerGridFlow
+    from grid_cosim.feeder.snapshot import Snapshot, VoltageCheck
+    from grid_cosim.feeder.solvers import Chosen, Solver, choose_power_flow
 
 _HOME = {
+    "AGREEMENT_PU": "power_flow",
     "Background": "background",
+    "Chosen": "solvers",
     "Feeder": "network",
     "FeederInfo": "catalogue",
     "Limits": "limits",
     "PandapowerFlow": "power_flow",
     "PowerFlow": "power_flow",
-    "Snapshot": "power_flow",
+    "PowerGridFlow": "power_grid",
+    "Snapshot": "snapshot",
+    "Solver": "solvers",
+    "VoltageCheck": "snapshot",
     "check_source": "catalogue",
+    "choose_power_flow": "solvers",
     "list_feeders": "catalogue",
     "load_feeder": "network",
     "simbench_codes": "catalogue",
 }
 
 __all__ = [
+    "AGREEMENT_PU",
     "Background",
+    "Chosen",
     "Feeder",
     "FeederInfo",
     "Limits",
     "PandapowerFlow",
     "PowerFlow",
+    "PowerGridFlow",
     "Snapshot",
+    "Solver",
+    "VoltageCheck",
     "check_source",
+    "choose_power_flow",
     "list_feeders",
     "load_feeder",
     "simbench_codes",

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from scipy.sparse import csr_array
 
 from grid_cosim.coordination.meters import Meters, MeterState
-from grid_cosim.feeder import Feeder, PandapowerFlow
+from grid_cosim.feeder import Feeder, Solver, choose_power_flow
 from grid_cosim.fleet import Fleet
 from grid_cosim.optimum.problem import FleetProblem
 from grid_cosim.optimum.schedule import Schedule, net_power
@@ -40,24 +40,21 @@ Measure = Callable[[Float[np.ndarray, "steps households"], Float[np.ndarray, "st
 """Of the households' net power in all steps, kW and kvar."""
 
 
-def by_power_flow(feeder: Feeder, quarters: Sequence[int]) -> Measure:
+def by_power_flow(feeder: Feeder, quarters: Sequence[int], *, solver: Solver = "auto") -> Measure:
     """Measure by AC power flow; `quarters` of the year say for every step what the other loads draw."""
+    power_flow = choose_power_flow(feeder, solver).power_flow
+    points = feeder.connection_buses.size
+    at_point = csr_array(
+        (np.ones(feeder.n_households), (np.arange(feeder.n_households), feeder.home_connection)),
+        shape=(feeder.n_households, points),
+    )
 
     def measure(
         p_kw: Float[np.ndarray, "steps households"], q_kvar: Float[np.ndarray, "steps households"]
     ) -> Measured:
-        power_flow, points = PandapowerFlow(feeder), feeder.connection_buses.size
-        solved = [
-            power_flow.solve(
-                bus_p_kw=np.bincount(feeder.home_connection, weights=p, minlength=points),
-                bus_q_kvar=np.bincount(feeder.home_connection, weights=q, minlength=points),
-                step=quarter,
-            )
-            for p, q, quarter in zip(p_kw, q_kvar, quarters, strict=True)
-        ]
-        return Measured(
-            np.stack([at.limit_p_kw for at in solved]), np.stack([at.limit_loading_percent for at in solved])
-        )
+        solved = power_flow.solve_all(bus_p_kw=p_kw @ at_point, bus_q_kvar=q_kvar @ at_point, steps=quarters)
+        limits = [(at.limit_p_kw, at.limit_loading_percent) for at in solved]
+        return Measured(*(np.stack(of_steps) for of_steps in zip(*limits, strict=True)))
 
     return measure
 

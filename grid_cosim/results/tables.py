@@ -167,7 +167,7 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
         ),
         "grid": _table(
             converged=Column(_FLAG, "", "whether the AC power flow converged"),
-            iterations=Column(_COUNT, "", "iterations of the AC power flow"),
+            iterations=Column(_COUNT, "", "iterations of the AC power flow; 0: not told"),
             losses_kw=Column(_FLOAT, "kW", "active losses of the network"),
             slack_p_kw=Column(_FLOAT, "kW", "active power that the external grid supplies"),
             ac_check_dv_pu=Column(

@@ -266,8 +266,11 @@ class TimeOfUse(_Window):
 class PowerFlowSection(_Section):
     """The AC power flow."""
 
+    solver: Literal["auto", "power-grid-model", "pandapower"] = "auto"
+    """`auto`: power-grid-model where it can represent the network, else pandapower."""
     check_every: Annotated[int, Field(ge=0)] = 32
-    """Every so many steps the solution is compared with a plain pandapower run; 0 for never."""
+    """Every so many steps, the first among them, the solution is compared with a plain pandapower run; beyond
+    1e-5 pu the run stops. 0 for never."""
     on_divergence: Literal["stop", "continue"] = "stop"
     """What a step without a solution does; results until then are kept either way."""
 

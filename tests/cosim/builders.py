@@ -12,7 +12,7 @@ from grid_cosim.controllers import Controller, Priced, Uncontrolled
 from grid_cosim.coordination import Copies, CurveStep, communication, price_grid
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.devices import HeatPumpPopulation, VehiclePopulation
-from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot, load_feeder
+from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot, VoltageCheck, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_fleet
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.policies.checkpoint import Policy, policy_features
@@ -97,7 +97,7 @@ class DivergesAt:
         self._calls += 1
         return without_solution(solution) if self._calls == self._call + 1 else solution
 
-    def check(self, snapshot: Snapshot) -> float:
+    def check(self, snapshot: Snapshot) -> VoltageCheck:
         return self._real.check(snapshot)
 
 

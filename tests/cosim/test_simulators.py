@@ -66,6 +66,11 @@ def test_a_prepared_power_flow_feeds_the_buses_of_homes_only():
     [
         (FeederSim, {}, "started without a network"),
         (FeederSim, {"feeder": "schutterwald:2", "on_divergence": "hope"}, "on_divergence is 'hope'"),
+        (
+            FeederSim,
+            {"feeder": "schutterwald:2", "solver": "best"},
+            "solver is 'best'. Use 'auto', 'power-grid",
+        ),
         (RecorderSim, {}, "started without a place to write to"),
     ],
 )

@@ -13,10 +13,12 @@ import mosaik
 import numpy as np
 import pandas as pd
 import pytest
+from pandapower.auxiliary import pandapowerNet
 
 from grid_cosim.cosim import FeederSim, HouseholdSim, RecorderSim, run_world
-from grid_cosim.errors import CosimError, HorizonError, PowerFlowError, RunError
-from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot
+from grid_cosim.errors import CosimError, HorizonError, PowerFlowError, RunError, SolverError
+from grid_cosim.feeder import Feeder, PandapowerFlow, PowerGridFlow, Snapshot, VoltageCheck, power_grid
+from grid_cosim.feeder.equations import Equations, read_equations
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.results import TABLES, read_table
 from tests.cosim.builders import START, DivergesAt, small_feeder, small_neighbourhood
@@ -52,7 +54,7 @@ class Numbered:
             limit_p_kw=np.array([float(self._step)]),
         )
 
-    def check(self, snapshot: Snapshot) -> float:
+    def check(self, snapshot: Snapshot) -> VoltageCheck:
         return self._real.check(snapshot)
 
 
@@ -113,7 +115,7 @@ def test_the_world_is_a_loop_of_households_and_power_flow(tmp_path: Path, contro
     told: list[int] = []
     run_world(homes, feeder, tmp_path, start=START, check_every=3, progress=told.append)
 
-    power_flow = PandapowerFlow(feeder)
+    power_flow = PowerGridFlow(feeder)
     state, measured_kw, loading = homes.init(), np.full(1, np.nan), np.full(1, np.nan)
     done_steps, snapshots = [], []
     quarter = 18 * 96 + 17 * 4  # 19 January, 17:00
@@ -191,6 +193,41 @@ def test_going_on_without_a_step_gives_nan_and_nothing_old(tmp_path: Path):
     known = written["limits"]["limit_kw"]
     assert known[4] == known[3]
     assert status(tmp_path)[0] == "complete"
+
+
+def test_a_solution_that_the_reference_does_not_confirm_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def with_a_wrong_tap(net: pandapowerNet) -> Equations:
+        right = read_equations(net)
+        return replace(right, ratio=np.where(np.arange(right.ratio.size) == 3, 1.001, 1.0) * right.ratio)
+
+    monkeypatch.setattr(power_grid, "read_equations", with_a_wrong_tap)
+    feeder = small_feeder()  # three lines, then the transformer
+    wrong = PowerGridFlow(feeder)
+    homes = small_neighbourhood(feeder)
+    with pytest.raises(
+        SolverError, match=r"step 0 \(2016-01-19 17:00\).*gives 0\.98\d* pu at Bus-4, .* run 0\.98"
+    ) as caught:
+        run_world(homes, feeder, tmp_path, start=START, power_flow=wrong, check_every=4)
+    assert caught.value.step == 0
+    assert status(tmp_path) == ("failed", str(caught.value))
+    run_world(homes, feeder, tmp_path, start=START, power_flow=wrong)  # nobody looks
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_the_first_solved_step_is_checked_and_then_every_so_many(tmp_path: Path, first: int):
+    feeder = small_feeder()
+    flow = DivergesAt(feeder, 0) if first else PowerGridFlow(feeder)
+    grid = FeederSim()
+    grid.init("F", feeder=feeder, power_flow=flow, check_every=4, step_size=1, on_divergence="continue")
+    grid.create(1, "Grid")
+    checked = []
+    for time in range(first, 10):
+        grid.step(time, {}, 10)
+        checked.append(not np.isnan(grid.get_data({"Grid": ["ac_check_dv[pu]"]})["Grid"]["ac_check_dv[pu]"]))
+    # with `first` the first step has no solution, so that the second is the first to be looked at
+    assert [first + k for k in np.flatnonzero(checked)] == ([4, 8] if first else [0, 4, 8])
 
 
 def test_a_world_that_ends_early_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

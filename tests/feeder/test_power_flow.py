@@ -8,8 +8,7 @@ import numpy as np
 import pandapower as pp
 import pytest
 
-from grid_cosim.feeder.network import Feeder, load_feeder
-from grid_cosim.feeder.power_flow import PandapowerFlow, Snapshot
+from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot, load_feeder
 from tests import builders
 
 SOLVER_PU = 2e-8  # what pandapower's tolerance, a mismatch of 1e-8 MVA, leaves; seen: 3e-9
@@ -51,7 +50,7 @@ def test_same_result_as_pandapower_with_the_loads_in_its_own_table(village: Feed
         net.res_trafo.loading_percent[village.trafos.index].to_numpy(), rel=1e-6
     )
     assert snapshot.limit_loading_percent == pytest.approx(snapshot.trafo_loading_percent)
-    assert flow.check(snapshot) < 1e-6
+    assert flow.check(snapshot).dv_pu < 1e-6
 
 
 def test_every_result_is_that_of_pandapower() -> None:
@@ -94,7 +93,10 @@ def test_the_check_sees_a_wrong_voltage() -> None:
     flow = PandapowerFlow(load_feeder(builders.street()))
     snapshot = _solve(flow, [3.0, 3.0, 3.0])
     snapshot.vm_pu[3] += 0.01
-    assert flow.check(snapshot) == pytest.approx(0.01, rel=1e-3)
+    check = flow.check(snapshot)
+    assert check.dv_pu == pytest.approx(0.01, rel=1e-3)
+    assert check.vm_pu - check.reference_vm_pu == pytest.approx(0.01, rel=1e-3)
+    assert check.bus == 3
 
 
 def test_power_in_is_power_out() -> None:
@@ -140,7 +142,7 @@ def test_without_a_solution_nothing_old_is_repeated_and_the_worst_is_named() -> 
         value = getattr(snapshot, field.name)
         if isinstance(value, (float, np.ndarray)) and not field.name.startswith("injected"):
             assert np.isnan(value).all(), field.name
-    assert np.isnan(flow.check(snapshot))
+    assert np.isnan(flow.check(snapshot).dv_pu)
 
 
 @pytest.mark.parametrize("steps_before", [0, 2])

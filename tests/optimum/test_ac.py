@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from grid_cosim.coordination.meters import Meters
-from grid_cosim.feeder import load_feeder
+from grid_cosim.feeder import Solver, load_feeder
 from grid_cosim.fleet import Fleet
 from grid_cosim.optimum import Measure, Measured, Schedule, ac_schedule, by_power_flow, replay_eur
 from grid_cosim.optimum.schedule import net_power
@@ -112,11 +112,12 @@ def test_on_a_street_the_transformer_is_used_to_its_limit() -> None:
     assert measured.p_kw[:, 0].max() > net_power(fleet, schedule.powers_kw)[0].sum(axis=1).max()  # losses
 
 
-def test_the_measure_is_a_power_flow_of_every_step() -> None:
+@pytest.mark.parametrize("solver", ["power-grid-model", "pandapower"])
+def test_the_measure_is_a_power_flow_of_every_step(solver: Solver) -> None:
     feeder = load_feeder(street())
     p_kw = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 12.0]])
-    one, other = (by_power_flow(feeder, [0])(p[None, :], 0.3 * p[None, :]) for p in p_kw)
-    both: Measure = by_power_flow(feeder, [0, 1])
+    one, other = (by_power_flow(feeder, [0], solver=solver)(p[None, :], 0.3 * p[None, :]) for p in p_kw)
+    both: Measure = by_power_flow(feeder, [0, 1], solver=solver)
     measured = both(p_kw, 0.3 * p_kw)
     # started from another solution, pandapower ends some 1e-9 pu away
     np.testing.assert_allclose(measured.p_kw, np.vstack([one.p_kw, other.p_kw]), rtol=1e-6)
@@ -125,7 +126,7 @@ def test_the_measure_is_a_power_flow_of_every_step() -> None:
     )
     assert (measured.p_kw[:, 0] > p_kw.sum(axis=1)).all()
     # at a voltage near the rated one 3 kvar beside 4 kW is 5/4 of the current
-    reactive, alone = (by_power_flow(feeder, [0])(p_kw[:1], q * p_kw[:1]) for q in (0.75, 0.0))
+    reactive, alone = (by_power_flow(feeder, [0], solver=solver)(p_kw[:1], q * p_kw[:1]) for q in (0.75, 0.0))
     np.testing.assert_allclose(reactive.loading_percent, 1.25 * alone.loading_percent, rtol=0.01)
 
 

@@ -1,0 +1,47 @@
+"""Which AC power flow solves a feeder: the fast one where it can represent the network."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from grid_cosim.errors import FeederError
+from grid_cosim.feeder.equations import NotRepresentableError
+from grid_cosim.feeder.network import Feeder
+from grid_cosim.feeder.power_flow import PandapowerFlow, PowerFlow
+from grid_cosim.feeder.power_grid import PowerGridFlow
+
+Solver = Literal["auto", "power-grid-model", "pandapower"]
+
+
+class Chosen(NamedTuple):
+    """A solver, and which one it is and why, in words for the results."""
+
+    power_flow: PowerFlow
+    note: str
+
+
+def choose_power_flow(feeder: Feeder, solver: Solver = "auto") -> Chosen:
+    """Make the solver that is asked for; "auto" takes the fast one where it can represent the network.
+
+    `FeederError` where the fast one is asked for by name and cannot.
+    """
+    if solver == "pandapower":
+        return Chosen(PandapowerFlow(feeder), "The AC power flow is pandapower's, as asked for.")
+    try:
+        fast = PowerGridFlow(feeder)
+    except NotRepresentableError as error:
+        if solver == "power-grid-model":
+            raise FeederError(
+                feeder.source,
+                f"power-grid-model cannot solve it: {error}",
+                remedy="Set power_flow.solver to 'auto' or 'pandapower'",
+            ) from error
+        return Chosen(
+            PandapowerFlow(feeder),
+            f"The AC power flow is pandapower's, since power-grid-model cannot solve this network: {error}.",
+        )
+    return Chosen(
+        fast,
+        "The AC power flow is power-grid-model's, in the equations that pandapower builds; the KPI AC check "
+        "compares it with pandapower's own.",
+    )
