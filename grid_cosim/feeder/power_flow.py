@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pandapower.auxiliary import LoadflowNotConverged, pandapowerNet
 
 from grid_cosim.feeder.network import Feeder
+from grid_cosim.feeder.readings import Measured, Readings
 
 _TOLERANCE_MVA = 1e-8  # pandapower's default; leaves some 1e-9 pu, as Newton's last step overshoots it by far
 _CHECK_TOLERANCE_MVA = 1e-10  # so that the difference is the checked solution's error
@@ -47,9 +48,11 @@ class Snapshot:
     """Into the transformer at its high-voltage side."""
     trafo_q_kvar: Float[np.ndarray, " trafos"]
     limit_loading_percent: Float[np.ndarray, " limits"]
+    """As the limit counts it; of a voltage, the used share of the permitted drop or rise."""
     limit_p_kw: Float[np.ndarray, " limits"]
-    """Into the limited element, towards the homes."""
+    """Into the limited element, towards the homes, or the other way where that is what is limited."""
     limit_q_kvar: Float[np.ndarray, " limits"]
+    """Likewise; NaN for a voltage."""
     losses_kw: float
     slack_p_kw: float
     """Drawn from upstream, all external grids and slack generators together."""
@@ -100,7 +103,7 @@ class PandapowerFlow:
         self._net = _with_one_load_per_bus(feeder.net, self._buses)
         self._plain: pandapowerNet | None = None  # for checks: never recycled, made when first needed
         self._warm = False
-        self._limit_trafo = feeder.trafos.index.get_indexer(feeder.limits.index)
+        self._readings = Readings(feeder)
         self._slack_generator = feeder.net.gen["slack"].to_numpy(dtype=bool)
         self._last: Snapshot | None = None
 
@@ -165,10 +168,7 @@ class PandapowerFlow:
     def _snapshot(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> Snapshot:
         net = self._net
         bus_p_kw = 1e3 * net.res_bus["p_mw"].to_numpy()
-        trafo_loading = net.res_trafo["loading_percent"].to_numpy()
-        trafo_p_kw = 1e3 * net.res_trafo["p_hv_mw"].to_numpy()
-        trafo_q_kvar = 1e3 * net.res_trafo["q_hv_mvar"].to_numpy()
-        limit_p_kw, limit_q_kvar = self._towards_homes(trafo_p_kw, trafo_q_kvar)
+        limit_p_kw, limit_q_kvar, limit_loading = self._readings.of(_measured(net))
         external_grid_p_kw, generator_p_kw = self._generated("p_mw")
         external_grid_q_kvar, generator_q_kvar = self._generated("q_mvar")
         slack = self._slack_generator
@@ -183,10 +183,10 @@ class PandapowerFlow:
             line_loading_percent=net.res_line["loading_percent"].to_numpy(copy=True),
             line_i_ka=net.res_line["i_ka"].to_numpy(copy=True),
             line_p_kw=1e3 * net.res_line["p_from_mw"].to_numpy(),
-            trafo_loading_percent=trafo_loading.copy(),
-            trafo_p_kw=trafo_p_kw,
-            trafo_q_kvar=trafo_q_kvar,
-            limit_loading_percent=trafo_loading[self._limit_trafo],
+            trafo_loading_percent=net.res_trafo["loading_percent"].to_numpy(copy=True),
+            trafo_p_kw=1e3 * net.res_trafo["p_hv_mw"].to_numpy(),
+            trafo_q_kvar=1e3 * net.res_trafo["q_hv_mvar"].to_numpy(),
+            limit_loading_percent=limit_loading,
             limit_p_kw=limit_p_kw,
             limit_q_kvar=limit_q_kvar,
             losses_kw=-float(np.nansum(bus_p_kw)),
@@ -204,18 +204,6 @@ class PandapowerFlow:
         """P (kW) or Q (kvar) of external grids and of generators, counted as pandapower does: generated."""
         grid, generator = self._net.res_ext_grid[column], self._net.res_gen[column]
         return 1e3 * grid.to_numpy(), 1e3 * generator.to_numpy()
-
-    def _towards_homes(
-        self, trafo_p_kw: np.ndarray, trafo_q_kvar: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Power into the limited transformers on the side that the homes are fed from."""
-        rows = self._limit_trafo
-        p_kw, q_kvar = trafo_p_kw[rows], trafo_q_kvar[rows]
-        backward = self._feeder.limits.direction < 0
-        if backward.any():
-            p_kw[backward] = 1e3 * self._net.res_trafo["p_lv_mw"].to_numpy()[rows[backward]]
-            q_kvar[backward] = 1e3 * self._net.res_trafo["q_lv_mvar"].to_numpy()[rows[backward]]
-        return p_kw, q_kvar
 
     def _unsolved(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> Snapshot:
         def nothing(n: int) -> np.ndarray:
@@ -274,6 +262,21 @@ class PandapowerFlow:
                 f"at Bus-{self._feeder.buses.index[row]}"
             )
         return message
+
+
+def _measured(net: pandapowerNet) -> Measured:
+    def kilo(table: str, column: str) -> np.ndarray:
+        return np.asarray(1e3 * net[table][column].to_numpy())
+
+    return Measured(
+        trafo_p_kw=(kilo("res_trafo", "p_hv_mw"), kilo("res_trafo", "p_lv_mw")),
+        trafo_q_kvar=(kilo("res_trafo", "q_hv_mvar"), kilo("res_trafo", "q_lv_mvar")),
+        trafo_loading_percent=net.res_trafo["loading_percent"].to_numpy(),
+        line_p_kw=kilo("res_line", "p_from_mw"),
+        line_q_kvar=kilo("res_line", "q_from_mvar"),
+        line_loading_percent=net.res_line["loading_percent"].to_numpy(),
+        vm_pu=net.res_bus["vm_pu"].to_numpy(),
+    )
 
 
 def _with_one_load_per_bus(net: pandapowerNet, buses: np.ndarray) -> pandapowerNet:
