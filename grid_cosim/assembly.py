@@ -20,6 +20,7 @@ from grid_cosim.controllers import (
     Priced,
     TimeOfUse,
     Uncontrolled,
+    own_feed_in_shares,
     own_shares,
 )
 from grid_cosim.coordination import (
@@ -40,8 +41,9 @@ from grid_cosim.coordination import (
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.devices import Device
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
-from grid_cosim.feeder import Feeder, load_feeder
+from grid_cosim.feeder import Feeder, Gauges, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_devices, draw_fleet, seeded
+from grid_cosim.limiting import with_limits
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_features
 from grid_cosim.policies.recipe import population_class
@@ -64,8 +66,10 @@ _WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "opt
 
 
 def scenario_feeder(scenario: Scenario) -> Feeder:
-    """The network of a scenario."""
-    return load_feeder(scenario.feeder.source, limit_share=scenario.feeder.limit_share)
+    """The network of a scenario, with its limits."""
+    section = scenario.feeder
+    feeder = load_feeder(section.source, limit_share=section.limit_share, slack_vm_pu=section.slack_vm_pu)
+    return with_limits(scenario, feeder, scenario_fleet)
 
 
 def scenario_fleet(scenario: Scenario, feeder: Feeder) -> Fleet:
@@ -124,6 +128,9 @@ def assemble(
         feeder.first_limit_kw(),
         limits.limit_percent,
         first_background_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
+        # a voltage's kW are counted from the voltage itself: no curve between them
+        curvature=np.where(limits.is_voltage, 0.0, Meters.curvature),
+        loss_share=np.where(limits.is_voltage, 0.0, Meters.loss_share),
         margin=scenario.coordination.margin if controller in _WITH_MARGIN else 0.0,
     )
     return Neighbourhood(
@@ -131,6 +138,7 @@ def assemble(
         connection=feeder.home_connection,
         connection_buses=feeder.connection_buses,
         limit_names=limits.names,
+        gauges=Gauges.of(limits),
         fleet=fleet,
         policies={}
         if controller in _WITHOUT_POLICIES
@@ -237,7 +245,9 @@ def _controller(
             return Uncontrolled(copies)
         case "independent":
             members_kw = meters.first_limit_kw - _largest_background_kw(scenario, feeder)
-            return Independent(copies, own_shares(copies, np.maximum(members_kw, 0.0)), prices)
+            members_kw = np.maximum(members_kw, 0.0)
+            shares_kw, feed_in_kw = own_shares(copies, members_kw), own_feed_in_shares(copies, members_kw)
+            return Independent(copies, shares_kw, prices, feed_in_kw)
         case "consensus":
             graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
             return Priced(copies, _dual_step(settings, graph, prices), scenario.seed)

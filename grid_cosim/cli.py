@@ -158,9 +158,9 @@ def _show_warnings(results: Any) -> None:
 
 
 def _show_kpis(results: Any) -> None:
-    from grid_cosim.metrics import is_good, kpis, told
+    from grid_cosim.metrics import is_good, kpis, told, voltage_band
 
-    values = kpis(results)
+    values, band = kpis(results), voltage_band(results)
     table = Table(title=results.basis.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("")
     for controller in values:
@@ -168,7 +168,7 @@ def _show_kpis(results: Any) -> None:
     for name in told(values):
         cells = []
         for controller, run_values in values.items():
-            good = is_good(name, controller, values)
+            good = is_good(name, controller, values, band)
             colour = {True: "green", False: "red", None: "default"}[good]
             cells.append(f"[{colour}]{_number(run_values[name])}[/]")
         table.add_row(name, *cells)

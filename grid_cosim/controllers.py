@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grid_cosim.coordination import Copies, DualState, DualStep, Negotiated, own_share_price
@@ -163,6 +163,31 @@ class Change:
 
 
 @dataclass(frozen=True)
+class FeedIn:
+    """The same households the other way round: what they feed in, at a price for feeding in."""
+
+    demand: FleetDemand
+
+    def power_kw(
+        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked"]:
+        """-p(-μ)."""
+        return -self.demand.power_kw(-local_price, rows)
+
+    def slope_kw(
+        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked"]:
+        """-dp/dμ at -μ."""
+        return self.demand.slope_kw(-local_price, rows)
+
+    def curve_kw(
+        self, local_price: Float[np.ndarray, "asked prices"], rows: Int[np.ndarray, "asked"] | None = None
+    ) -> Float[np.ndarray, "asked prices"]:
+        """-p(-μ) at several prices."""
+        return -self.demand.curve_kw(-local_price, rows)
+
+
+@dataclass(frozen=True)
 class Decision:
     """What a controller decided in one control step.
 
@@ -219,6 +244,8 @@ class Independent:
     """Of the tightest limit that a household is a member of; infinite outside of all limits."""
     prices: Float[np.ndarray, "prices"]
     """Grid of prices that bracket the search."""
+    feed_in_share_kw: Float[np.ndarray, "households"] | None = None
+    """The same of the limits against generation; None where there is none."""
 
     def init(self) -> None:
         """Nothing to remember."""
@@ -226,8 +253,11 @@ class Independent:
     def step(
         self, state: None, *, demand: FleetDemand, meters: MeterState, step: int
     ) -> tuple[None, Decision]:
-        """The least price at which each household fits into its share."""
+        """The least price, up or down, at which each household fits into its shares."""
         price = own_share_price(demand, np.minimum(self.share_kw, _UNLIMITED_KW), self.prices)
+        if self.feed_in_share_kw is not None:
+            feed_in_kw = np.minimum(self.feed_in_share_kw, _UNLIMITED_KW)
+            price -= own_share_price(FeedIn(demand), feed_in_kw, self.prices)
         return None, Decision(demand.powers_kw(price), price, _about_limits(self.copies, price))
 
 
@@ -316,8 +346,10 @@ class Dimming:
         )
         whole_kw, cut_kw = fleet.flex_kw(wanted), fleet.flex_kw(cut)
         dimmed = np.zeros(self.copies.n_households, dtype=bool)
+        # to draw less is no help against generation
+        loaded_by = self.copies.coupling.maximum(0.0)
         for limits in reversed(self.copies.turns()):
-            behind = self.copies.coupling[limits]
+            behind = loaded_by[limits]
             p_kw = demand.base_kw + np.where(dimmed, cut_kw, whole_kw)
             overloaded = behind @ (p_kw - demand.last_kw) > meters.headroom_kw[limits]
             dimmed |= behind.T @ overloaded.astype(float) > 0.0
@@ -333,12 +365,22 @@ def own_shares(
     copies: Copies, first_limit_kw: Float[np.ndarray, "limits"]
 ) -> Float[np.ndarray, "households"]:
     """Equal shares of every limit among its members; of several limits the tightest counts."""
-    member = ~copies.is_meter
-    weight = copies.weight[member]
-    share = (
-        first_limit_kw[copies.limit[member]]
-        / np.bincount(copies.limit[member], weights=weight, minlength=copies.n_limits)[copies.limit[member]]
-    )
+    return _tightest(copies, first_limit_kw, ~copies.is_meter & (copies.weight > 0.0))
+
+
+def own_feed_in_shares(
+    copies: Copies, first_limit_kw: Float[np.ndarray, "limits"]
+) -> Float[np.ndarray, "households"] | None:
+    """Likewise of the limits against generation; None where there is none."""
+    feeding_in = ~copies.is_meter & (copies.weight < 0.0)
+    return _tightest(copies, -first_limit_kw, feeding_in) if feeding_in.any() else None
+
+
+def _tightest(
+    copies: Copies, first_limit_kw: Float[np.ndarray, "limits"], member: Bool[np.ndarray, "copies"]
+) -> Float[np.ndarray, "households"]:
+    limit, weight = copies.limit[member], copies.weight[member]
+    share = first_limit_kw[limit] / np.bincount(limit, weights=weight, minlength=copies.n_limits)[limit]
     tightest = np.full(copies.n_households, np.inf)
     np.minimum.at(tightest, copies.household[member], share)
     return tightest

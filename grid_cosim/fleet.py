@@ -131,6 +131,29 @@ class Fleet:
             for g, s in zip(self.groups, state.devices, strict=True)
         )
 
+    def uncontrolled_run(
+        self,
+    ) -> tuple[tuple[Float[np.ndarray, "steps _devices"], ...], Float[np.ndarray, "steps households"]]:
+        """What the devices draw, per group, when nobody controls them; and the least that homes may draw then.
+
+        The second is net power, kW: below zero where a home could feed in.
+        """
+        drawn_kw = tuple(np.empty((self.n_steps, group.household.size)) for group in self.groups)
+        lowest_kw = self.base_kw.copy()
+        state = self.init()
+        for step in range(self.n_steps):
+            state = self.receive(state, step)
+            powers = self.uncontrolled_kw(state, step)
+            for group, devices, all_kw, now_kw in zip(
+                self.groups, state.devices, drawn_kw, powers, strict=True
+            ):
+                all_kw[step] = now_kw.numpy()
+                lowest_kw[step, group.household] += group.device.bounds(devices, group.drive.at(step))[
+                    0
+                ].numpy()
+            state, _ = self.step(state, powers, step)
+        return drawn_kw, lowest_kw
+
     def terminal_cost_eur(self, state: FleetState, step: int) -> tuple[Tensor, ...]:
         """Cost of the state that leaves the horizon after `step`, per group and device."""
         return self._terminal_cost_eur(state, step, self.final_energy_price_eur_per_kwh)

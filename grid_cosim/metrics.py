@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ KPIS_FILE = "kpis.json"
 
 @dataclass(frozen=True)
 class Kpi:
-    """One number that says how well a controller did; smaller is better for all of them."""
+    """One number that says how well a controller did; smaller is better, but for the lowest voltage."""
 
     label: str
     """Its name for people."""
@@ -36,15 +37,25 @@ class Kpi:
     """The largest value that counts as good; `None` where there is no such line."""
     above_uncontrolled: bool = False
     """Whether `good_up_to` counts from what the uncontrolled run has, where there is one."""
+    band: Literal["low", "high"] | None = None
+    """The end of the voltage band of the scenario within which the value is good."""
 
 
-def _peak_loading_percent(_results: Results, run: Run) -> float:
-    limits = run.table("limits")
+def _peak_loading_percent(results: Results, run: Run) -> float:
+    limits = of_branches(results, run.table("limits"))
     return _largest(100.0 * limits["loading_percent"] / limits["limit_percent"])
 
 
-def _energy_above_limit_percent(_results: Results, run: Run) -> float:
-    limits = run.table("limits")
+def _lowest_voltage_pu(_results: Results, run: Run) -> float:
+    return -_largest(-run.table("grid")["vm_min_pu"])
+
+
+def _highest_voltage_pu(_results: Results, run: Run) -> float:
+    return _largest(run.table("grid")["vm_max_pu"])
+
+
+def _energy_above_limit_percent(results: Results, run: Run) -> float:
+    limits = of_branches(results, run.table("limits"))
     p_kw = limits["p_kw"].abs()
     loading = limits["loading_percent"]
     above = loading > limits["limit_percent"]
@@ -140,6 +151,15 @@ def hardship_eur(run: Run) -> float:
     return float(devices["cost_eur"].sum() + devices["terminal_cost_without_energy_eur"].sum())
 
 
+def of_branches(results: Results, limits: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `limits` about the flow through transformers and lines, each element once."""
+    known = results.topology.limits
+    elsewhere = known["element"] == "bus"
+    if "sense" in known:
+        elsewhere |= known["sense"] < 0
+    return limits[~limits["limit"].isin(known.loc[elsewhere, "limit"])] if elsewhere.any() else limits
+
+
 def _largest(values: pd.Series) -> float:
     """The largest of the values that are numbers; NaN where there is none."""
     return float(values.max(skipna=True)) if values.notna().any() else float("nan")
@@ -158,18 +178,32 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
         "peak_loading_percent": Kpi(
             "Peak loading",
             "% of limit",
-            "Largest AC loading of any limited element in any step, as a share of its limit.",
+            "Largest AC loading of any limited transformer or line in any step, as a share of its limit.",
             _peak_loading_percent,
             good_up_to=101.0,
         ),
         "energy_above_limit_percent": Kpi(
             "Energy above the limit",
             "%",
-            "Energy that the limited elements carried beyond their limits, as a share of all the "
+            "Energy that the limited transformers and lines carried beyond their limits, as a share of all the "
             "energy that they carried. In a step above the limit, the part beyond it is p · (1 − limit "
             "/ loading).",
             _energy_above_limit_percent,
             good_up_to=0.1,
+        ),
+        "lowest_voltage_pu": Kpi(
+            "Lowest voltage",
+            "pu",
+            "Lowest voltage magnitude of any bus in any step, watched by a limit or not.",
+            _lowest_voltage_pu,
+            band="low",
+        ),
+        "highest_voltage_pu": Kpi(
+            "Highest voltage",
+            "pu",
+            "Highest voltage magnitude of any bus in any step, watched by a limit or not.",
+            _highest_voltage_pu,
+            band="high",
         ),
         "unserved_energy_percent": Kpi(
             "Energy not delivered",
@@ -273,10 +307,32 @@ def told(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [name for name in KPIS if not all(np.isnan(of_run[name]) for of_run in values.values())]
 
 
-def is_good(name: str, controller: str, values: Mapping[str, Mapping[str, float]]) -> bool | None:
-    """Whether a KPI is as it should be; `None` where there is no line to hold it against."""
+VOLTAGE_BAND_PU = (0.9, 1.1)
+"""Of EN 50160, where a scenario says nothing else."""
+
+
+def voltage_band(results: Results) -> tuple[float, float]:
+    """The band that the scenario of these results asks for."""
+    limits = results.scenario.get("limits", {})
+    low, high = VOLTAGE_BAND_PU
+    return float(limits.get("vm_min_pu", low)), float(limits.get("vm_max_pu", high))
+
+
+def is_good(
+    name: str,
+    controller: str,
+    values: Mapping[str, Mapping[str, float]],
+    band: tuple[float, float] = VOLTAGE_BAND_PU,
+) -> bool | None:
+    """Whether a KPI is as it should be; `None` where there is no line to hold it against.
+
+    `band` is what `voltage_band` gives.
+    """
     kpi = KPIS[name]
     value = values[controller][name]
+    if kpi.band is not None and not np.isnan(value):
+        low, high = band
+        return bool(value >= low if kpi.band == "low" else value <= high)
     if kpi.good_up_to is None or np.isnan(value):
         return None
     start = 0.0

@@ -19,6 +19,7 @@ from grid_cosim.controllers import Controller, Decision, FleetDemand, Policies
 from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.devices import Outputs
+from grid_cosim.feeder import Gauges
 from grid_cosim.fleet import Fleet, FleetState
 from grid_cosim.policies.view import PriceMemory, no_memory, remember
 
@@ -99,6 +100,13 @@ class Neighbourhood:
     copies: Copies
     meters: Meters
     controller: Controller
+    gauges: Gauges | None = None
+    """What is measured for each limit; without it power and loading of an element of the limit's name."""
+
+    @property
+    def gauge(self) -> Gauges:
+        """What is measured for each limit."""
+        return Gauges.of_branches(self.limit_names) if self.gauges is None else self.gauges
 
     @property
     def device_names(self) -> tuple[str, ...]:
@@ -169,7 +177,7 @@ class Neighbourhood:
 
     def _measured(self, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:
         """Households behind a measured limit; a power flow has a solution for all limits or for none."""
-        return np.asarray(self.copies.coupling.T @ known.astype(float) > 0.0)
+        return np.asarray(abs(self.copies.coupling).T @ known.astype(float) > 0.0)
 
     def at_connection_points(
         self, per_household: Float[np.ndarray, "households"]

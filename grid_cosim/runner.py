@@ -20,6 +20,7 @@ from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
 from grid_cosim.feeder import Feeder, choose_power_flow
 from grid_cosim.fleet import Fleet
+from grid_cosim.limiting import with_limits
 from grid_cosim.metrics import write_kpis
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.optimum import Schedule, Scheduled
@@ -67,7 +68,7 @@ def run(
     Raises `GridCosimError` for input that cannot be used and `RunError` for a run that did not end.
     """
     handed_over = feeder is not None
-    feeder = scenario_feeder(scenario) if feeder is None else feeder
+    feeder = scenario_feeder(scenario) if feeder is None else with_limits(scenario, feeder, scenario_fleet)
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet, feeder.home_names)
     solver = choose_power_flow(feeder, scenario.power_flow.solver)
@@ -132,8 +133,7 @@ def _advance(progress: Progress, controller: str, n_steps: int, done: int) -> No
 
 def topology(feeder: Feeder) -> Topology:
     """The feeder as the results keep it, with the ids of the wire."""
-    buses, lines, trafos = feeder.buses, feeder.lines, feeder.trafos
-    limited = trafos.loc[feeder.limits.index]
+    buses, lines = feeder.buses, feeder.lines
 
     def bus(indices: Any) -> list[str]:
         return [f"Bus-{index}" for index in indices]
@@ -151,18 +151,7 @@ def topology(feeder: Feeder) -> Topology:
                 **_columns(lines, "name", "length_km", "max_i_ka", "path"),
             }
         ),
-        limits=pd.DataFrame(
-            {
-                "limit": list(feeder.limits.names),
-                "element": list(feeder.limits.element),
-                "name": list(limited["name"]),
-                "from_bus": bus(limited["hv_bus"]),
-                "to_bus": bus(limited["lv_bus"]),
-                "rated_kva": feeder.limits.rated_kva,
-                "limit_percent": feeder.limits.limit_percent,
-                "level": feeder.limits.level,
-            }
-        ),
+        limits=_limits(feeder),
         homes=pd.DataFrame(
             {
                 "household": list(feeder.home_names),
@@ -174,6 +163,36 @@ def topology(feeder: Feeder) -> Topology:
         source=feeder.source,
         licence=feeder.licence,
         notes=feeder.notes,
+    )
+
+
+def _limits(feeder: Feeder) -> pd.DataFrame:
+    """Every limit with the buses between which it lies; a voltage lies at one."""
+    limits = feeder.limits
+    ends = {
+        "trafo": feeder.trafos[["name", "hv_bus", "lv_bus"]],
+        "line": feeder.lines[["name", "from_bus", "to_bus"]],
+        "bus": feeder.buses[["name"]].assign(from_bus=feeder.buses.index, to_bus=feeder.buses.index),
+    }
+    found = pd.DataFrame(
+        [
+            ends[element].loc[index].tolist()
+            for element, index in zip(limits.element, limits.index, strict=True)
+        ],
+        columns=["name", "from_bus", "to_bus"],
+    )
+    return pd.DataFrame(
+        {
+            "limit": list(limits.names),
+            "element": list(limits.element),
+            "name": found["name"],
+            "from_bus": [f"Bus-{bus}" for bus in found["from_bus"]],
+            "to_bus": [f"Bus-{bus}" for bus in found["to_bus"]],
+            "rated_kva": limits.rated_kva,
+            "limit_percent": limits.limit_percent,
+            "level": limits.level,
+            "sense": limits.sense,
+        }
     )
 
 

@@ -35,15 +35,15 @@ class Meters:
     Before the first measurement nothing flows but `first_background_kw`, and `first_limit_kw` is the limit.
     `curvature` is by how much loading per kW is larger at the limit than at no load, relative: voltage
     drop and losses of a low-voltage feeder at its limit. `loss_share` is what such a feeder loses at its
-    limit; losses grow with the square of the power. The aim is a loading below the limit by the share
+    limit; losses grow with the square of the power. Both may be given per limit. The aim is a loading below the limit by the share
     `margin`: who draws changes from step to step, and with it the loading by the same power.
     """
 
     first_limit_kw: Float[np.ndarray, "limits"]
     limit_percent: Float[np.ndarray, "limits"]
     first_background_kw: Float[np.ndarray, "limits"]
-    curvature: float = 0.08
-    loss_share: float = 0.04
+    curvature: float | Float[np.ndarray, "limits"] = 0.08
+    loss_share: float | Float[np.ndarray, "limits"] = 0.04
     margin: float = 0.0
 
     def init(self) -> MeterState:
@@ -70,6 +70,7 @@ class Meters:
             per_x = loaded / (x * (1.0 + self.curvature * x))
             aim = 100.0 * (1.0 - self.margin)
             at_limit = (np.sqrt(1.0 + 4.0 * aim * self.curvature / per_x) - 1.0) / (2.0 * self.curvature)
+            at_limit = np.where(np.equal(self.curvature, 0.0), aim / per_x, at_limit)
         sure = np.isfinite(at_limit) & (loaded > _SURE_PERCENT) & (x > 0.0)
         headroom_kw = np.where(sure, (at_limit - x) * self.first_limit_kw, self.first_limit_kw - measured_kw)
         known = np.isfinite(measured_kw) & np.isfinite(loading_percent)

@@ -183,8 +183,15 @@ class FeederColumns:
             "iterations": int(snapshot.iterations),
             "losses_kw": float(snapshot.losses_kw),
             "slack_p_kw": float(snapshot.slack_p_kw),
+            "vm_min_pu": _extreme(np.fmin, snapshot.vm_pu),
+            "vm_max_pu": _extreme(np.fmax, snapshot.vm_pu),
             "ac_check_dv_pu": ac_check_dv_pu,
         }
+
+
+def _extreme(which: np.ufunc, vm_pu: np.ndarray) -> float:
+    """Over the buses that are energised; NaN where none is."""
+    return float(which.reduce(vm_pu, initial=np.nan))
 
 
 def as_lists(columns: Columns) -> Columns:

@@ -358,8 +358,10 @@ class _Outputs:
 
     def towards_homes(self, trafos: np.ndarray, limits: np.ndarray) -> np.ndarray:
         """Per transformer, as its limit counts it: one that feeds homes backwards at its other side."""
+        of = self.feeder.limits
+        forward = np.array([element == "trafo" for element in of.element]) & (of.sense > 0)
         trafos = trafos.copy()
-        trafos[self.feeder.trafos.index.get_indexer(self.feeder.limits.index)] = limits
+        trafos[self.feeder.trafos.index.get_indexer(of.index[forward])] = limits[forward]
         return trafos
 
 

@@ -88,8 +88,8 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             for eid, at in zip(point, bus, strict=True)
         ]
         limits = [
-            {"type": "Limit", "eid": f"Limit-{i}", "extra_info": {"element": name}}
-            for i, name in enumerate(here.limit_names)
+            {"type": "Limit", "eid": f"Limit-{i}", "extra_info": {"name": name, "element": element}}
+            for i, (name, element) in enumerate(zip(here.limit_names, here.gauge.element, strict=True))
         ]
         for entities in (households, points, limits):
             for row, entity in enumerate(entities):
@@ -103,8 +103,11 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         n_steps = self._neighbourhood.fleet.n_steps
         if step >= n_steps:
             raise HorizonError(wanted=step + 1, n_steps=n_steps)
-        measured_kw = 1e3 * self._measured(inputs, "P[MW]", np.sum)
-        loading_percent = self._measured(inputs, "loading[%]", np.max)
+        measured_kw, loading_percent = self._neighbourhood.gauge.read(
+            1e3 * self._measured(inputs, "P[MW]", np.sum),
+            self._measured(inputs, "loading[%]", np.max),
+            self._measured(inputs, "Vm[pu]", np.mean),
+        )
         self._state, done = self._neighbourhood.step(
             self._state, step, measured_kw=measured_kw, loading_percent=loading_percent
         )

@@ -71,10 +71,12 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
             ),
             Model(
                 "Limit",
-                "the meter of one limited element; `extra_info` names the `element`, such as Trafo-0",
+                "the meter of one limit; `extra_info` has its `name` and the `element` to connect, such as "
+                "Trafo-0, Line-7 or, for a voltage, Bus-12",
                 (
-                    Attribute(_P, "in", "what the element carried in the last AC solution"),
-                    Attribute("loading[%]", "in", "its loading in the last AC solution"),
+                    Attribute(_P, "in", "of a Trafo or Line: what it carried in the last AC solution"),
+                    Attribute("loading[%]", "in", "of a Trafo or Line: its loading in the last AC solution"),
+                    Attribute("Vm[pu]", "in", "of a Bus: its voltage in the last AC solution"),
                     Attribute("price[EUR/kWh]", "out", "congestion price, mean over the members' copies"),
                     Attribute("limit[MW]", "out", "what the element can carry, as its meter estimated it"),
                     Attribute("messages", "out", "messages sent about the limit in this step"),

@@ -43,13 +43,15 @@ def connect_feeder(world: Any, neighbourhood: Any, grid: Any) -> None:
     have the same ids and attributes.
     """
     elements = {element.eid: element for element in grid.children}
-    unmeasured = {"P[MW]": float("nan"), "loading[%]": float("nan")}
+    branch = {"P[MW]": float("nan"), "loading[%]": float("nan")}
+    bus = {"Vm[pu]": float("nan")}
     for child in neighbourhood.children:
         if child.type == "ConnectionPoint":
-            bus = _element(elements, child.extra_info["bus"])
-            world.connect(child, bus, ("P[MW]", "P_load[MW]"), ("Q[MVar]", "Q_load[MVar]"))
+            fed = _element(elements, child.extra_info["bus"])
+            world.connect(child, fed, ("P[MW]", "P_load[MW]"), ("Q[MVar]", "Q_load[MVar]"))
         elif child.type == "Limit":
             element = _element(elements, child.extra_info["element"])
+            unmeasured = bus if element.type == "Bus" else branch
             world.connect(element, child, *unmeasured, time_shifted=True, initial_data=unmeasured)
 
 

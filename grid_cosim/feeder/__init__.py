@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grid_cosim.feeder.background import Background
     from grid_cosim.feeder.catalogue import FeederInfo, check_source, list_feeders, simbench_codes
+    from grid_cosim.feeder.gauges import Gauges
     from grid_cosim.feeder.limits import Limits
     from grid_cosim.feeder.network import Feeder, load_feeder
     from grid_cosim.feeder.power_flow import AGREEMENT_PU, PandapowerFlow, PowerFlow
@@ -25,6 +26,7 @@ _HOME = {
     "Chosen": "solvers",
     "Feeder": "network",
     "FeederInfo": "catalogue",
+    "Gauges": "gauges",
     "Limits": "limits",
     "PandapowerFlow": "power_flow",
     "PowerFlow": "power_flow",
@@ -45,6 +47,7 @@ __all__ = [
     "Chosen",
     "Feeder",
     "FeederInfo",
+    "Gauges",
     "Limits",
     "PandapowerFlow",
     "PowerFlow",

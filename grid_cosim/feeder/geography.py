@@ -51,13 +51,16 @@ def read_geography(net: pandapowerNet) -> Geography:
         },
         index=net.bus.index,
     )
+    line = net.line
+    line_ka = line["max_i_ka"] * line["parallel"] * line["df"]
     lines = pd.DataFrame(
         {
-            "name": _names(net.line, "Line"),
+            "name": _names(line, "Line"),
             "from_bus": net.line["from_bus"].to_numpy(dtype=np.int64),
             "to_bus": net.line["to_bus"].to_numpy(dtype=np.int64),
             "length_km": net.line["length_km"].to_numpy(dtype=float),
             "max_i_ka": net.line["max_i_ka"].to_numpy(dtype=float),
+            "rated_kva": 1e3 * np.sqrt(3.0) * buses["vn_kv"].reindex(line["from_bus"]).to_numpy() * line_ka,
             "path": pd.Series(
                 [path or _straight(where, a, b) for path, (a, b) in zip(paths, ends, strict=True)],
                 index=net.line.index,

@@ -1,13 +1,14 @@
-"""The capacity limits of a feeder: its transformers, and whose power each of them carries."""
+"""The limits of a feeder: what its transformers and lines carry, and the voltage at its buses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import networkx as nx
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 from grid_cosim.feeder.wiring import Wiring, nesting_levels
@@ -16,110 +17,185 @@ KVA_TO_FIRST_KW = 0.90
 """First guess of the kW that a kVA carries: reactive power, and loading is current-based at voltages below 1.
 The AC solutions correct it from the first step on."""
 
+_WIRE_NAME = {"trafo": "Trafo", "line": "Line", "bus": "Bus"}
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Capacity limits, one per row; in this version every limit is a transformer."""
+    """All that the households must keep together, one limit per row: A p + o <= c, consumption positive.
+
+    A row is about a transformer, a line, or the voltage at a bus. What consumption loads has `sense` 1 and
+    weights above 0; what generation loads (reverse flow, the upper end of the voltage band) has `sense` -1
+    and weights below 0. A voltage limit is in kW too: those kW at the bus's most influential home that move
+    the voltage as much; its loading is the used part of the permitted drop or rise from the voltage without
+    any load.
+    """
 
     names: tuple[str, ...]
-    """Wire ids, "Trafo-3"."""
+    """"Trafo-3", "Line-7", "Trafo-3 reverse", "Bus-12 low", "Bus-12 high"."""
     element: tuple[str, ...]
+    """"trafo", "line" or "bus"."""
     index: Int[np.ndarray, " limits"]
     """pandapower index of the element."""
+    sense: Int[np.ndarray, " limits"]
+    """1 where consumption loads the limit, -1 where generation does."""
     rated_kva: Float[np.ndarray, " limits"]
-    """At 100 % AC loading, `parallel` and `df` included."""
+    """At 100 % AC loading, `parallel` and `df` included; NaN for a voltage."""
     limit_percent: Float[np.ndarray, " limits"]
     """AC loading that counts as the limit: 100 times the share that may be used."""
     coupling: sparse.csr_array
-    """(limits, homes): 1 where the home is downstream, its share where several elements feed it."""
+    """(limits, homes): 1 where the home is downstream, its share where several elements feed it; of a voltage
+    the home's influence relative to the largest. Below 0 where `sense` is -1."""
     level: Int[np.ndarray, " limits"]
     """0 nearest the slack; what lies inside another limit has a larger level."""
     direction: Int[np.ndarray, " limits"]
-    """1 where power flows to the homes from the element's first side (hv), -1 from the other."""
+    """1 where power flows to the homes from the element's first side (hv, from), -1 from the other."""
     branch: Int[np.ndarray, " limits"]
-    """Row of the element in the feeder's wiring."""
+    """Row of the element in the feeder's wiring; -1 for a bus."""
+    no_load_vm_pu: Float[np.ndarray, " limits"]
+    """Voltage at the bus without any load; NaN for a branch."""
+    permitted_pu: Float[np.ndarray, " limits"]
+    """By how much the voltage may differ from that, towards this end of the band; NaN for a branch."""
+    pu_per_kw: Float[np.ndarray, " limits"]
+    """By how much a kW at the most influential home moves the voltage; NaN for a branch."""
+    background: sparse.csr_array | None = None
+    """(limits, background buses): of the voltage rows, as `coupling` but for what is no home."""
 
     @property
     def n_limits(self) -> int:
         """M."""
         return len(self.names)
 
+    @property
+    def is_voltage(self) -> Bool[np.ndarray, " limits"]:
+        """Whether a limit is about a voltage."""
+        return np.asarray(self.branch < 0)
+
+    @property
+    def element_ids(self) -> tuple[str, ...]:
+        """Wire ids of the elements: "Trafo-3", "Line-7", "Bus-12"."""
+        return tuple(f"{_WIRE_NAME[e]}-{i}" for e, i in zip(self.element, self.index, strict=True))
+
     def first_limit_kw(self) -> Float[np.ndarray, " limits"]:
         """What each limit can carry in kW, before the first AC solution."""
-        return np.asarray(KVA_TO_FIRST_KW * self.rated_kva * self.limit_percent / 100)
+        full_kw = KVA_TO_FIRST_KW * self.rated_kva
+        full_kw = np.where(self.is_voltage, self.permitted_pu / self.pu_per_kw, full_kw)
+        return np.asarray(full_kw * self.limit_percent / 100)
+
+    def some(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " limits"]) -> Limits:
+        """Some of the limits, in the order of `rows`."""
+        chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
+        arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
+        return Limits(
+            names=tuple(self.names[row] for row in chosen),
+            element=tuple(self.element[row] for row in chosen),
+            coupling=sparse.csr_array(self.coupling[chosen]),
+            background=None if self.background is None else sparse.csr_array(self.background[chosen]),
+            **arrays,
+        )
+
+    def reversed(self) -> Limits:
+        """The same elements with the flow the other way as what is limited."""
+        return replace(
+            self,
+            names=tuple(f"{name} reverse" for name in self.names),
+            sense=-self.sense,
+            coupling=sparse.csr_array(-self.coupling),
+        )
 
 
-def transformer_limits(
-    trafos: pd.DataFrame,
-    trafo_branch: Int[np.ndarray, " trafos"],
+_ARRAYS = (
+    "index",
+    "sense",
+    "rated_kva",
+    "limit_percent",
+    "level",
+    "direction",
+    "branch",
+    "no_load_vm_pu",
+    "permitted_pu",
+    "pu_per_kw",
+)
+
+
+def branch_limits(
+    element: Literal["trafo", "line"],
+    table: pd.DataFrame,
+    branch: Int[np.ndarray, " elements"],
     wiring: Wiring,
     home_node: Int[np.ndarray, " homes"],
     *,
     limit_share: float,
 ) -> Limits:
-    """The transformers that carry at least one home.
+    """The transformers or lines that carry at least one home; all on level 0 until `nested`.
 
-    `trafos` has a column `rated_kva`, `trafo_branch` the row of each in the wiring (-1 out of service),
+    `table` has a column `rated_kva`, `branch` the row of each element in the wiring (-1 out of service),
     `home_node` -1 for a home without supply.
     """
-    rows = np.flatnonzero(trafo_branch >= 0)
-    shares = wiring.shares(trafo_branch[rows])
+    rows = np.flatnonzero(branch >= 0)
+    shares = wiring.shares(branch[rows])
     at_home = sparse.csr_array(
         shares[:, np.maximum(home_node, 0)] @ sparse.diags_array((home_node >= 0).astype(float))
     )
     direction = np.where(at_home.sum(axis=1) >= 0, 1.0, -1.0)
-    shares = sparse.csr_array(sparse.diags_array(direction) @ shares)
     coupling = sparse.csr_array(sparse.diags_array(direction) @ at_home)
     coupling.data[coupling.data < 0] = 0
     coupling.eliminate_zeros()
-
     kept = np.flatnonzero(np.diff(coupling.indptr) > 0)
-    branch, direction = trafo_branch[rows[kept]], direction[kept]
-    below = np.where(direction > 0, wiring.to_node[branch], wiring.from_node[branch])
-    above = sparse.csr_array(shares[kept][:, below] > 0)
-    index = trafos.index.to_numpy(dtype=np.int64)[rows[kept]]
+    index = table.index.to_numpy(dtype=np.int64)[rows[kept]]
+    nothing = np.full(index.size, np.nan)
     return Limits(
-        names=tuple(f"Trafo-{i}" for i in index),
-        element=("trafo",) * index.size,
+        names=tuple(f"{_WIRE_NAME[element]}-{i}" for i in index),
+        element=(element,) * index.size,
         index=index,
-        rated_kva=trafos["rated_kva"].to_numpy(dtype=float)[rows[kept]],
+        sense=np.ones(index.size, dtype=np.int64),
+        rated_kva=table["rated_kva"].to_numpy(dtype=float)[rows[kept]],
         limit_percent=np.full(index.size, 100.0 * limit_share),
         coupling=sparse.csr_array(coupling[kept]),
-        level=nesting_levels(above),
-        direction=direction.astype(np.int64),
-        branch=branch,
+        level=np.zeros(index.size, dtype=np.int64),
+        direction=direction[kept].astype(np.int64),
+        branch=branch[rows[kept]],
+        no_load_vm_pu=nothing,
+        permitted_pu=nothing,
+        pu_per_kw=nothing,
     )
 
 
-def cable_graph(limits: Limits, limit: int, wiring: Wiring, home_node: Int[np.ndarray, " homes"]) -> nx.Graph:
-    """Members of a limit (household rows) and its "meter", joined where they are neighbours along the cables.
+def joined(parts: Sequence[Limits]) -> Limits:
+    """Several sets of limits as one, in this order."""
+    columns = max((part.background.shape[1] for part in parts if part.background is not None), default=0)
+    background = [
+        part.background if part.background is not None else sparse.csr_array((part.n_limits, columns))
+        for part in parts
+    ]
+    return Limits(
+        names=tuple(name for part in parts for name in part.names),
+        element=tuple(element for part in parts for element in part.element),
+        coupling=sparse.csr_array(sparse.vstack([part.coupling for part in parts])),
+        background=sparse.csr_array(sparse.vstack(background)) if columns else None,
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
+    )
 
-    Each stretch of cable belongs to the electrically nearest home or to the meter; whose stretches touch
-    are neighbours. Homes at one bus form a chain. In a radial feeder the graph is a tree.
+
+def nested(limits: Limits, wiring: Wiring, bus_node: Int[np.ndarray, " limits"] | None = None) -> Limits:
+    """The limits with their levels: each below all that carry part of what it carries.
+
+    A voltage (`bus_node`: the node of its bus, anything for a branch) lies below the branches that lead
+    there. Both ways through one element are equally deep.
     """
-    row = limits.coupling[[limit], :].tocoo()
-    members = np.sort(row.coords[1])
-    branch = int(limits.branch[limit])
-    ends = (wiring.from_node[branch], wiring.to_node[branch])
-    meter_node = ends[1] if limits.direction[limit] > 0 else ends[0]
-    share = limits.direction[limit] * wiring.shares(np.array([branch])).toarray()[0]
-
-    nodes, first = np.unique(home_node[members], return_index=True)
-    away = nodes != meter_node
-    seeds = np.concatenate([[meter_node], nodes[away]]).astype(np.int64)
-    who: list[int | str] = ["meter", *(int(members[i]) for i in first[away])]
-
-    graph = nx.Graph()
-    graph.add_node("meter")
-    graph.add_nodes_from(int(i) for i in members)
-    for a, b in wiring.neighbours(seeds, share > 0, branch):
-        graph.add_edge(who[a], who[b])
-    last_at = dict(zip(seeds.tolist(), who, strict=True))
-    for i, node in zip(members.tolist(), home_node[members].tolist(), strict=True):
-        if last_at[node] != i:
-            graph.add_edge(last_at[node], i)
-            last_at[node] = i
-    for component in list(nx.connected_components(graph)):
-        if "meter" not in component:  # its only cable to the meter leads through another limit
-            graph.add_edge("meter", min(component))
-    return graph
+    carries = ~limits.is_voltage
+    branch, row_of = np.unique(limits.branch[carries], return_inverse=True)
+    direction = np.zeros(branch.size)
+    direction[row_of] = limits.direction[carries]
+    shares = sparse.csr_array(sparse.diags_array(direction) @ wiring.shares(branch)).tocsc()
+    below = np.where(direction > 0, wiring.to_node[branch], wiring.from_node[branch])
+    level = np.zeros(limits.n_limits, dtype=np.int64)
+    depth = nesting_levels(sparse.csr_array(shares[:, below] > 0))
+    level[carries] = depth[row_of]
+    if bus_node is not None and not carries.all():
+        over = sparse.coo_array(shares[:, bus_node[~carries]] > 0)
+        above, bus = over.coords
+        deepest = np.zeros(over.shape[1], dtype=np.int64)
+        np.maximum.at(deepest, bus, depth[above] + 1)
+        level[~carries] = deepest
+    return replace(limits, level=level)

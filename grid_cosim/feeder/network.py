@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 from pandapower.auxiliary import pandapowerNet
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from grid_cosim.errors import FeederError
 from grid_cosim.feeder.background import Background, read_background
+from grid_cosim.feeder.cables import cable_graph
 from grid_cosim.feeder.checks import check_tables
 from grid_cosim.feeder.geography import read_geography
 from grid_cosim.feeder.homes import find_homes
-from grid_cosim.feeder.limits import Limits, cable_graph, transformer_limits
+from grid_cosim.feeder.limits import Limits, branch_limits, nested
 from grid_cosim.feeder.opening import drop_profiles, mend, open_net, read_wiring
 from grid_cosim.feeder.wiring import Wiring
 
@@ -54,10 +55,12 @@ class Feeder:
     buses: pd.DataFrame
     """By pandapower bus index: name, vn_kv, longitude, latitude (NaN where the net has none)."""
     lines: pd.DataFrame
-    """By pandapower line index: name, from_bus, to_bus, length_km, max_i_ka, path ([[lon, lat], …], None)."""
+    """By pandapower line index: name, from_bus, to_bus, length_km, max_i_ka, rated_kva, path ([[lon, lat], …], None)."""
     trafos: pd.DataFrame
     """By pandapower transformer index: name, hv_bus, lv_bus, rated_kva."""
     wiring: Wiring
+    line_branch: Int[np.ndarray, " lines"]
+    """Row of each line in the wiring; -1 where it is not energised."""
 
     @property
     def n_households(self) -> int:
@@ -75,11 +78,17 @@ class Feeder:
 
     @cached_property
     def _background_coupling(self) -> csr_array:
-        """(limits, background buses): share of each bus's power that flows through each limit."""
-        node = self.wiring.node_of_bus[self.background.bus]
+        """(limits, background buses): what a kW there adds to each limit."""
+        limits, node = self.limits, self.wiring.node_of_bus[self.background.bus]
         supplied = node >= 0
-        shares = self.wiring.shares(self.limits.branch)[:, np.where(supplied, node, 0)]
-        return csr_array(shares * (self.limits.direction[:, None] * supplied[None, :]))
+        carries = np.flatnonzero(~limits.is_voltage)
+        shares = self.wiring.shares(limits.branch[carries])[:, np.where(supplied, node, 0)]
+        onto_rows = csr_array(
+            ((limits.direction * limits.sense)[carries].astype(float), (carries, np.arange(carries.size))),
+            shape=(limits.n_limits, carries.size),
+        )
+        flows = csr_array(onto_rows @ shares @ diags_array(supplied.astype(float)))
+        return flows if limits.background is None else csr_array(flows + limits.background)
 
     def background_on_limits_kw(self, step: int | None) -> Float[np.ndarray, " limits"]:
         """What all but the homes draws behind each limit, losses aside; `step` as in `Background.at`."""
@@ -87,7 +96,10 @@ class Feeder:
 
     def cable_graph(self, limit: int) -> nx.Graph:
         """Household rows and "meter" of one limit, joined where they are neighbours along the cables."""
-        return cable_graph(self.limits, limit, self.wiring, self.wiring.node_of_bus[self.home_bus])
+        node_of_bus = self.wiring.node_of_bus
+        # of a branch the index is no bus, and not asked for
+        bus_node = int(node_of_bus[self.limits.index[limit]]) if self.limits.branch[limit] < 0 else -1
+        return cable_graph(self.limits, limit, self.wiring, node_of_bus[self.home_bus], bus_node)
 
 
 def load_feeder(
@@ -95,6 +107,7 @@ def load_feeder(
     *,
     limit_share: float = 1.0,
     homes: Sequence[int] | None = None,
+    slack_vm_pu: float | None = None,
 ) -> Feeder:
     """Load a feeder and find its homes and limits.
 
@@ -107,6 +120,8 @@ def load_feeder(
         Part of every transformer's rating that may be used, above 0.
     homes
         Load indices to take as homes, where the net's own marks are not what is wanted.
+    slack_vm_pu
+        Voltage that the external grids hold, where it is not the net's own.
 
     Raises
     ------
@@ -120,12 +135,17 @@ def load_feeder(
     _require_transformers(net, limit_share, source=name)
     check_tables(net, source=name)
     notes = mend(net)
+    if slack_vm_pu is not None:
+        net.ext_grid["vm_pu"] = slack_vm_pu
     found = find_homes(net, homes, source=name)
-    wiring, trafo_branch = read_wiring(net, source=name)
+    wiring, trafo_branch, line_branch = read_wiring(net, source=name)
     home_bus = net.load.loc[found.load, "bus"].to_numpy(dtype=np.int64)
     home_node = wiring.node_of_bus[home_bus]
     geography = read_geography(net)
-    limits = transformer_limits(geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share)
+    limits = nested(
+        branch_limits("trafo", geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share),
+        wiring,
+    )
     notes += [*found.notes, *geography.notes, *_supply(name, limits, home_node, n_trafos=len(net.trafo))]
     net.load.loc[found.replaced, "in_service"] = False
     background = read_background(net, found.load)
@@ -150,6 +170,7 @@ def load_feeder(
         lines=geography.lines,
         trafos=geography.trafos,
         wiring=wiring,
+        line_branch=line_branch,
     )
 
 

@@ -143,8 +143,10 @@ def _mend_taps(net: pandapowerNet) -> list[str]:
     return [f'taps of {count} transformer(s) set to tap_changer_type "Ratio", which SimBench leaves out']
 
 
-def read_wiring(net: pandapowerNet, *, source: str) -> tuple[Wiring, Int[np.ndarray, " trafos"]]:
-    """The energised network as impedances, and the branch of each transformer (-1: not energised).
+def read_wiring(
+    net: pandapowerNet, *, source: str
+) -> tuple[Wiring, Int[np.ndarray, " trafos"], Int[np.ndarray, " lines"]]:
+    """The energised network as impedances; the branch of each transformer and line (-1: not energised).
 
     pandapower's own conversion decides what is connected: open switches, elements out of service.
     """
@@ -168,7 +170,8 @@ def read_wiring(net: pandapowerNet, *, source: str) -> tuple[Wiring, Int[np.ndar
     from_node, to_node = (branch[:, column].real.astype(np.int64) for column in (F_BUS, T_BUS))
     alive = (branch[:, BR_STATUS].real == 1) & (kind[from_node] != NONE) & (kind[to_node] != NONE)
     row = np.where(alive, np.cumsum(alive) - 1, -1)
-    start, stop = net._pd2ppc_lookups["branch"].get("trafo", (0, 0))
+    rows = net._pd2ppc_lookups["branch"]
+    trafos, lines = (slice(*rows.get(table, (0, 0))) for table in ("trafo", "line"))
     lookup = net._pd2ppc_lookups["bus"]
     node_of_bus = np.full(lookup.size, -1, dtype=np.int64)
     known = net.bus.index.to_numpy()
@@ -181,7 +184,7 @@ def read_wiring(net: pandapowerNet, *, source: str) -> tuple[Wiring, Int[np.ndar
         impedance_pu=(branch[alive, BR_R] + 1j * branch[alive, BR_X]).astype(complex),
         is_slack=(kind == REF) | (kind == NONE),  # a dead node has no unknown
     )
-    return wiring, row[start:stop].astype(np.int64)
+    return wiring, row[trafos].astype(np.int64), row[lines].astype(np.int64)
 
 
 def drop_profiles(net: pandapowerNet) -> None:

@@ -12,7 +12,8 @@ from pandapower.auxiliary import LoadflowNotConverged
 
 from grid_cosim.feeder.network import Feeder
 from grid_cosim.feeder.plain_run import LoadedBuses, PlainRun, with_one_load_per_bus, write_loads
-from grid_cosim.feeder.snapshot import Flows, LimitReader, Snapshot, VoltageCheck, unsolved
+from grid_cosim.feeder.readings import Readings
+from grid_cosim.feeder.snapshot import Flows, Snapshot, VoltageCheck, unsolved
 
 AGREEMENT_PU = 1e-5
 """A solution that differs by more from the reference is wrong: what the solvers' tolerances leave is some
@@ -63,7 +64,7 @@ class PandapowerFlow:
         self._buses = LoadedBuses(feeder)
         self._net = with_one_load_per_bus(feeder.net, self._buses.index)
         self._plain = PlainRun(feeder, self._buses)
-        self._limits = LimitReader(feeder)
+        self._readings = Readings(feeder)
         self._warm = False
         self._slack_generator = feeder.net.gen["slack"].to_numpy(dtype=bool)
         self._last: Snapshot | None = None
@@ -127,7 +128,8 @@ class PandapowerFlow:
         net = self._net
         bus_p_kw = 1e3 * net.res_bus["p_mw"].to_numpy()
         lines, trafos = self._flows("line", "from", "to"), self._flows("trafo", "hv", "lv")
-        at_limits = self._limits.read(lines=lines, trafos=trafos)
+        vm_pu = net.res_bus["vm_pu"].to_numpy(copy=True)
+        at_limits = self._readings.of(lines=lines, trafos=trafos, vm_pu=vm_pu)
         external_grid_p_kw, generator_p_kw = self._generated("p_mw")
         external_grid_q_kvar, generator_q_kvar = self._generated("q_mvar")
         slack = self._slack_generator
@@ -135,7 +137,7 @@ class PandapowerFlow:
             converged=True,
             iterations=int(net._ppc["iterations"]),
             message="",
-            vm_pu=net.res_bus["vm_pu"].to_numpy(copy=True),
+            vm_pu=vm_pu,
             va_degree=net.res_bus["va_degree"].to_numpy(copy=True),
             bus_p_kw=bus_p_kw,
             bus_q_kvar=1e3 * net.res_bus["q_mvar"].to_numpy(),

@@ -12,7 +12,8 @@ from power_grid_model.errors import PowerGridError
 from grid_cosim.feeder.equations import Equations, NotRepresentableError, read_equations
 from grid_cosim.feeder.network import Feeder
 from grid_cosim.feeder.plain_run import LoadedBuses, PlainRun, with_one_load_per_bus
-from grid_cosim.feeder.snapshot import Flows, LimitReader, Snapshot, VoltageCheck, unsolved
+from grid_cosim.feeder.readings import Readings
+from grid_cosim.feeder.snapshot import Flows, Snapshot, VoltageCheck, unsolved
 
 _TOLERANCE_PU = 1e-8  # of the last Newton step; what it leaves is far smaller, as it converges quadratically
 _STIFF_VA = 1e20  # short-circuit power of a source: its voltage gives way by 1e-15 pu
@@ -113,7 +114,7 @@ class _Reader:
 
     def __init__(self, feeder: Feeder, equations: Equations, buses: LoadedBuses) -> None:
         self._feeder, self._equations = feeder, equations
-        self._limits = LimitReader(feeder)
+        self._readings = Readings(feeder)
         e = equations
         self._bus_row = feeder.buses.index.get_indexer(buses.index)
         node = e.node_of_bus[self._bus_row]
@@ -161,7 +162,7 @@ class _Reader:
         np.subtract.at(bus_mva, self._sources.bus_row, sources)
         lines, line_i_ka = self._lines(voltage)
         trafos = self._trafos(voltage)
-        at_limits = self._limits.read(lines=lines, trafos=trafos)
+        at_limits = self._readings.of(lines=lines, trafos=trafos, vm_pu=vm_pu)
         external, generators = self._sources.tables(1e3 * sources)
         slack = 1e3 * sources.sum()
         return Snapshot(

@@ -40,9 +40,11 @@ class Snapshot:
     """Into the transformer at its high-voltage side."""
     trafo_q_kvar: Float[np.ndarray, " trafos"]
     limit_loading_percent: Float[np.ndarray, " limits"]
+    """As the limit counts it; of a voltage, the used share of the permitted drop or rise."""
     limit_p_kw: Float[np.ndarray, " limits"]
-    """Into the limited element, towards the homes."""
+    """Into the limited element, towards the homes, or the other way where that is what is limited."""
     limit_q_kvar: Float[np.ndarray, " limits"]
+    """Likewise; NaN for a voltage."""
     losses_kw: float
     slack_p_kw: float
     """Drawn from upstream, all external grids and slack generators together."""
@@ -70,33 +72,11 @@ class Flows(NamedTuple):
 
 
 class AtLimits(NamedTuple):
-    """What the limited elements carry; power into them, towards the homes."""
+    """What the limits carry, as each counts it."""
 
     loading_percent: Float[np.ndarray, " limits"]
     p_kw: Float[np.ndarray, " limits"]
     q_kvar: Float[np.ndarray, " limits"]
-
-
-class LimitReader:
-    """Reads the limits of a feeder off the flows of its lines and transformers; every solver uses it."""
-
-    def __init__(self, feeder: Feeder) -> None:
-        limits = feeder.limits
-        self._n_limits = limits.n_limits
-        self._parts = []
-        for element, index in (("line", feeder.lines.index), ("trafo", feeder.trafos.index)):
-            which = np.flatnonzero(np.array(limits.element) == element)
-            rows = index.get_indexer(limits.index[which])
-            self._parts.append((which, rows, limits.direction[which] > 0))
-
-    def read(self, *, lines: Flows, trafos: Flows) -> AtLimits:
-        """Loading and power per limit, the power at the side that the homes are not fed from."""
-        at = AtLimits(*(np.full(self._n_limits, np.nan) for _ in AtLimits._fields))
-        for flows, (which, rows, forward) in zip((lines, trafos), self._parts, strict=True):
-            at.loading_percent[which] = flows.loading_percent[rows]
-            at.p_kw[which] = np.where(forward, flows.first_p_kw[rows], flows.second_p_kw[rows])
-            at.q_kvar[which] = np.where(forward, flows.first_q_kvar[rows], flows.second_q_kvar[rows])
-        return at
 
 
 class VoltageCheck(NamedTuple):

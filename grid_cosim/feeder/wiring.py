@@ -7,13 +7,15 @@ switch cuts is not here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Bool, Complex, Int
 from scipy import sparse
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.sparse.linalg import splu
+
+from grid_cosim.feeder.forest import Forest, as_forest
 
 SMALLEST_SHARE = 1e-3
 """Shares below this are dropped, negative ones too: who relieves a branch by consuming is no member of it."""
@@ -43,6 +45,8 @@ class Wiring:
         -1 where the branch points upstream; parallel and meshed branches share by their impedances,
         resistance included (the DC power flow's reactances alone divide a low-voltage mesh wrongly).
         """
+        if self.forest is not None:
+            return self._shares_in(self.forest, branches)
         admittance = 1 / np.where(
             np.abs(self.impedance_pu) < _SMALLEST_IMPEDANCE_PU, _SMALLEST_IMPEDANCE_PU, self.impedance_pu
         )
@@ -62,6 +66,23 @@ class Wiring:
             rows.append(sparse.csr_array(dense))
         return sparse.vstack(rows, format="csr") if rows else sparse.csr_array((0, self.n_nodes))
 
+    @cached_property
+    def forest(self) -> Forest | None:
+        """The wiring as trees below the slacks; None where some of it is meshed."""
+        return as_forest(self.n_nodes, self.from_node, self.to_node, self.is_slack)
+
+    def _shares_in(self, forest: Forest, branches: Int[np.ndarray, " some"]) -> sparse.csr_array:
+        """Without meshes a branch carries what lies below it: no equations to solve."""
+        lower = forest.lower_node[branches]
+        below, start = forest.below(lower)
+        sign = np.where(lower == self.to_node[branches], 1.0, -1.0)
+        sign[lower < 0] = 0.0
+        shares = sparse.csr_array(
+            (np.repeat(sign, np.diff(start)), below, start), shape=(branches.size, self.n_nodes)
+        )
+        shares.sort_indices()
+        return shares
+
     def neighbours(
         self, seeds: Int[np.ndarray, " seeds"], region: Bool[np.ndarray, " nodes"], without_branch: int
     ) -> set[tuple[int, int]]:
@@ -71,7 +92,8 @@ class Wiring:
         where a branch joins their cells. In a tree the result is a tree.
         """
         inside = region[self.from_node] & region[self.to_node]
-        inside[without_branch] = False
+        if without_branch >= 0:
+            inside[without_branch] = False
         start, end = self.from_node[inside], self.to_node[inside]
         length = np.maximum(np.abs(self.impedance_pu[inside]), _SMALLEST_IMPEDANCE_PU)
         # COO would add parallel branches up; the shortest of them is what counts
@@ -112,15 +134,17 @@ def nesting_levels(above: sparse.csr_array) -> Int[np.ndarray, " limits"]:
 
     Limits that carry part of each other (parallel transformers) share a level.
     """
-    graph = nx.from_scipy_sparse_array(above, create_using=nx.DiGraph)
-    graph.remove_edges_from(list(nx.selfloop_edges(graph)))
-    groups = nx.condensation(graph)
+    _, group = connected_components(above, directed=True, connection="strong")
+    outer, inner = (group[ends] for ends in sparse.coo_array(above).coords)
+    nested = outer != inner
+    outer, inner = np.unique(np.stack([outer[nested], inner[nested]]), axis=1)
     depth = np.zeros(above.shape[0], dtype=np.int64)
-    depth_of_group: dict[int, int] = {}
-    for group in nx.topological_sort(groups):
-        depth_of_group[group] = max((depth_of_group[k] + 1 for k in groups.predecessors(group)), default=0)
-        depth[list(groups.nodes[group]["members"])] = depth_of_group[group]
-    return depth
+    while True:  # as many turns as there are levels
+        deeper = np.zeros_like(depth)
+        np.maximum.at(deeper, inner, depth[outer] + 1)
+        if np.array_equal(deeper, depth):
+            return np.asarray(depth[group])
+        depth = deeper
 
 
 def _rounded(share: np.ndarray) -> np.ndarray:

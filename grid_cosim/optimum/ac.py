@@ -80,7 +80,7 @@ def ac_schedule(fleet: Fleet, coupling: csr_array, meters: Meters, measure: Meas
         learned_kw = members_kw + _headroom(meters, measured, known_kw - members_kw)
         return learned_kw, measured.loading_percent - meters.limit_percent
 
-    capacity_kw, _ = learn(_uncontrolled(fleet), unloaded_kw)
+    capacity_kw, _ = learn(fleet.uncontrolled_run()[0], unloaded_kw)
     schedule = problem.solve(capacity_kw)
     while True:
         learned_kw, beyond_percent = learn(schedule.powers_kw, capacity_kw)
@@ -113,16 +113,3 @@ def _headroom(
             before, measured_kw=p_kw, loading_percent=loading_percent
         ).headroom_kw
     return headroom_kw
-
-
-def _uncontrolled(fleet: Fleet) -> tuple[Float[np.ndarray, "steps _devices"], ...]:
-    """What the devices draw when nobody controls them."""
-    drawn_kw = tuple(np.empty((fleet.n_steps, group.household.size)) for group in fleet.groups)
-    state = fleet.init()
-    for step in range(fleet.n_steps):
-        state = fleet.receive(state, step)
-        powers = fleet.uncontrolled_kw(state, step)
-        for all_kw, now_kw in zip(drawn_kw, powers, strict=True):
-            all_kw[step] = now_kw.numpy()
-        state, _ = fleet.step(state, powers, step)
-    return drawn_kw

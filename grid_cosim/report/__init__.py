@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from grid_cosim import plots
-from grid_cosim.metrics import KPIS, is_good, kpis, told
+from grid_cosim.metrics import KPIS, is_good, kpis, told, voltage_band
 from grid_cosim.plots.curves import worst_limit
 from grid_cosim.plots.feeder_map import LOADING_STEP_PERCENT, VOLTAGE_STEP_PU
 from grid_cosim.plots.style import loading_palette
@@ -39,6 +39,8 @@ _AGREED = {
     "excess_kw": ("Demand above the limit, on average", "kW"),
     "estimate_kw": ("Estimates of the excess off by", "kW"),
 }
+_VOLTAGE_PU = 0.1
+"""From here up pu are those of a voltage, below those of a difference."""
 _MOST_LIMITS = 12
 """Rows of that table."""
 _SEEK = "window.dispatchEvent(new CustomEvent('seek', {detail: cb_obj.x}))"
@@ -209,7 +211,7 @@ def _significant(value: float) -> str:
 
 def _mark(results: Results, name: str, controller: str, values: Values) -> bool | None:
     """Whether a value is good; a run that stopped early can be bad, but not good."""
-    good = is_good(name, controller, values)
+    good = is_good(name, controller, values, voltage_band(results))
     return None if good and results.runs[controller].status != "complete" else good
 
 
@@ -218,7 +220,7 @@ def _number(value: float, unit: str) -> str:
     if not np.isfinite(value):
         return "–"
     if unit == "pu":
-        return f"{value:.1e}"
+        return f"{value:.4f}" if value >= _VOLTAGE_PU else f"{value:.1e}"
     text = f"{value:,.{_DIGITS[unit]}f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text
 

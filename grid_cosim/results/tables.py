@@ -86,9 +86,19 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             ),
         ),
         "limits": _table(
-            limit=Column(_NAME, "", "the limited element"),
-            p_kw=Column(_FLOAT, "kW", "what the element carries in the AC solution, consumption positive"),
-            loading_percent=Column(_FLOAT, "%", "AC loading of the element, of its rating"),
+            limit=Column(_NAME, "", "the limit, called after its element"),
+            p_kw=Column(
+                _FLOAT,
+                "kW",
+                "what the element carries in the AC solution, consumption positive (a limit against reverse "
+                "flow: generation positive); of a voltage, the drop or rise in kW at its most influential home",
+            ),
+            loading_percent=Column(
+                _FLOAT,
+                "%",
+                "AC loading of the element, of its rating; of a voltage, the used share of the permitted drop "
+                "or rise",
+            ),
             limit_percent=Column(_FLOAT, "%", "AC loading that counts as the limit"),
             limit_kw=Column(_FLOAT, "kW", "what the element can carry, as its meter estimated it"),
             offset_kw=Column(
@@ -170,6 +180,8 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             iterations=Column(_COUNT, "", "iterations of the AC power flow; 0: not told"),
             losses_kw=Column(_FLOAT, "kW", "active losses of the network"),
             slack_p_kw=Column(_FLOAT, "kW", "active power that the external grid supplies"),
+            vm_min_pu=Column(_FLOAT, "pu", "lowest voltage of any bus"),
+            vm_max_pu=Column(_FLOAT, "pu", "highest voltage of any bus"),
             ac_check_dv_pu=Column(
                 _FLOAT, "pu", "largest voltage difference to a plain power flow; NaN: not checked"
             ),

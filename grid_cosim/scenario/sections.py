@@ -101,6 +101,40 @@ class FeederSection(_Section):
     """A name (`grid-cosim feeders` lists them), `simbench:<code>`, or a pandapower JSON or Excel file."""
     limit_share: Positive = 1.0
     """Share of every transformer's rating that may be used."""
+    slack_vm_pu: Annotated[float, Field(gt=0.8, lt=1.2)] | None = None
+    """Voltage that the external grids hold; without it the network's own (of `schutterwald` 0.965)."""
+
+
+class Limits(_Section):
+    """What the households must keep together."""
+
+    transformers: bool = True
+    """Whether every transformer that supplies homes is a limit, at all voltage levels."""
+    lines: Literal["none", "near", "all"] = "none"
+    """Which lines and cables that supply homes are limits; `near`: see `near_percent`."""
+    voltage: Literal["none", "near", "all"] = "none"
+    """Where the voltage band is a limit: nowhere, or at the ends of cables (in a mesh at all homes)."""
+    near_percent: Annotated[float, Field(ge=0, le=100)] = 70.0
+    """Without control an element must come above this share of its limit to be `near` it, in percent."""
+    line_share: Positive = 1.0
+    """Share of every line's rating that may be used."""
+    vm_min_pu: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Lower end of the voltage band (EN 50160: 0.9)."""
+    vm_max_pu: Annotated[float, Field(gt=1, lt=2)] = 1.1
+    """Upper end of the voltage band (EN 50160: 1.1)."""
+    reverse: Literal["auto"] | bool = "auto"
+    """Limits against generation, too; `auto`: where so much can be generated that they come near."""
+
+    @property
+    def only_transformers(self) -> bool:
+        """Whether nothing but the flow through transformers is limited."""
+        return self.transformers and self.lines == self.voltage == "none"
+
+    @model_validator(mode="after")
+    def _any(self) -> Self:
+        if not self.transformers and self.lines == self.voltage == "none":
+            raise ValueError("got no transformers, lines or voltage, expected at least one kind of limit")
+        return self
 
 
 class Homes(_Section):
@@ -291,7 +325,9 @@ class Scenario(_Section):
     time: Time = Time()
     """When, how long, and in which steps."""
     feeder: FeederSection = FeederSection()
-    """The network and its limits."""
+    """The network."""
+    limits: Limits = Limits()
+    """What the households must keep."""
     homes: Homes = Homes()
     """Inflexible load."""
     weather: Weather = Weather()

@@ -1,0 +1,117 @@
+"""Which of a feeder's limits count: transformers, lines, voltages, and the flow in which direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from grid_cosim.feeder.limits import Limits, branch_limits, joined, nested
+from grid_cosim.feeder.network import Feeder
+from grid_cosim.feeder.voltage import voltage_limits, watched_buses
+
+Which = Literal["none", "near", "all"]
+
+
+@dataclass(frozen=True)
+class LimitChoice:
+    """What a scenario says about limits; see its section `limits`."""
+
+    transformers: bool
+    lines: Which
+    voltage: Which
+    line_share: float
+    vm_min_pu: float
+    vm_max_pu: float
+    near_percent: float
+    reverse: Literal["auto"] | bool
+
+
+def candidates(feeder: Feeder, choice: LimitChoice, *, both_ways: bool) -> Feeder:
+    """The feeder with every limit that the choice may keep; `both_ways` with those against generation.
+
+    The transformers' are those that it has.
+    """
+    node_of_bus, home_bus = feeder.wiring.node_of_bus, feeder.home_bus
+    trafos = feeder.limits.some(_about(feeder.limits, "trafo") & (feeder.limits.sense > 0))
+    parts = [trafos, trafos.reversed()] if both_ways else [trafos]
+    if choice.lines != "none":
+        lines = branch_limits(
+            "line",
+            feeder.lines,
+            feeder.line_branch,
+            feeder.wiring,
+            node_of_bus[home_bus],
+            limit_share=choice.line_share,
+        )
+        parts += [lines, lines.reversed()] if both_ways else [lines]
+    if choice.voltage != "none":
+        low, high = voltage_limits(
+            feeder.net,
+            watched_buses(feeder.wiring, feeder.connection_buses, float(feeder.net.sn_mva)),
+            home_bus,
+            feeder.background,
+            vm_min_pu=choice.vm_min_pu,
+            vm_max_pu=choice.vm_max_pu,
+        )
+        parts += [low, high] if both_ways else [low]
+    return replace(feeder, limits=_nested(feeder, joined(parts)))
+
+
+def kept(
+    feeder: Feeder,
+    choice: LimitChoice,
+    *,
+    peak_percent: Float[np.ndarray, " limits"],
+    can_reverse: Bool[np.ndarray, " limits"],
+) -> Feeder:
+    """A feeder of candidates with those limits that count, and a note of what became of the others.
+
+    `peak_percent` is the largest loading of each in a run without control, in percent of what may be used;
+    `can_reverse` says of those against generation whether so much can be generated.
+    """
+    limits = feeder.limits
+    which = {"trafo": "all" if choice.transformers else "none", "line": choice.lines, "bus": choice.voltage}
+    near = peak_percent >= choice.near_percent
+    wanted = np.array([which[element] for element in limits.element], dtype=object)
+    keep = (wanted == "all") | ((wanted == "near") & near)
+    against = limits.sense < 0
+    if choice.reverse == "auto":
+        keep = np.where(against, (wanted != "none") & can_reverse, keep)
+    elif choice.reverse:
+        keep |= against & (wanted == "near") & can_reverse
+    else:
+        keep &= ~against
+    # a branch that is limited one way only would not show its loading the other way
+    branches = set(limits.branch[keep & ~limits.is_voltage].tolist())
+    keep |= ~against & ~limits.is_voltage & np.isin(limits.branch, sorted(branches))
+    left = _nested(feeder, limits.some(keep))
+    return replace(feeder, limits=left, notes=(*feeder.notes, *_notes(choice, limits, left)))
+
+
+def _nested(feeder: Feeder, limits: Limits) -> Limits:
+    node_of_bus = feeder.wiring.node_of_bus
+    bus_node = node_of_bus[np.where(limits.is_voltage, limits.index, feeder.home_bus[0])]
+    return nested(limits, feeder.wiring, bus_node)
+
+
+def _about(limits: Limits, element: str) -> Bool[np.ndarray, " limits"]:
+    return np.array([of == element for of in limits.element], dtype=bool)
+
+
+def _notes(choice: LimitChoice, of: Limits, left: Limits) -> list[str]:
+    words = {"line": "lines that supply homes", "bus": "ends of cables with homes"}
+    chosen = {"line": choice.lines, "bus": choice.voltage}
+    found = []
+    for element, which in chosen.items():
+        if which == "none":
+            continue
+        watched = len(set(of.index[_about(of, element)].tolist()))
+        limited = len(set(left.index[_about(left, element)].tolist()))
+        text = f"limits at {limited} of {watched} {words[element]}"
+        if which == "near":
+            text += f": the others stay below {choice.near_percent:g} % in the run without control"
+        found.append(text + ("; other buses are solved, but not watched" if element == "bus" else ""))
+    return found

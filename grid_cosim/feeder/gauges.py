@@ -1,0 +1,68 @@
+"""What is measured at an element, as the limits about it count it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from grid_cosim.feeder.limits import Limits
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Turns power and loading of branches, and voltages of buses, into `p_kw` and loading of limits."""
+
+    element: tuple[str, ...]
+    """Wire id of the element that each limit is about: "Trafo-3", "Line-7", "Bus-12"."""
+    is_voltage: Bool[np.ndarray, " limits"]
+    sign: Float[np.ndarray, " limits"]
+    """What turns the power measured at the element into the limit's. A transformer's is counted towards the
+    homes already, a line's into its from side."""
+    sense: Float[np.ndarray, " limits"]
+    no_load_vm_pu: Float[np.ndarray, " limits"]
+    permitted_pu: Float[np.ndarray, " limits"]
+    pu_per_kw: Float[np.ndarray, " limits"]
+
+    @classmethod
+    def of(cls, limits: Limits) -> Gauges:
+        """The gauges of these limits."""
+        is_line = np.array([element == "line" for element in limits.element], dtype=bool)
+        sense = limits.sense.astype(float)
+        return cls(
+            element=limits.element_ids,
+            is_voltage=limits.is_voltage,
+            sign=sense * np.where(is_line, limits.direction, 1),
+            sense=sense,
+            no_load_vm_pu=limits.no_load_vm_pu,
+            permitted_pu=limits.permitted_pu,
+            pu_per_kw=limits.pu_per_kw,
+        )
+
+    @classmethod
+    def of_branches(cls, element: tuple[str, ...]) -> Gauges:
+        """Where power and loading of each element are the limit's, as of transformers."""
+        ones, nothing = np.ones(len(element)), np.full(len(element), np.nan)
+        return cls(element, np.zeros(len(element), dtype=bool), ones, ones, nothing, nothing, nothing)
+
+    def read(
+        self,
+        p_kw: Float[np.ndarray, " limits"],
+        loading_percent: Float[np.ndarray, " limits"],
+        vm_pu: Float[np.ndarray, " limits"],
+    ) -> tuple[Float[np.ndarray, " limits"], Float[np.ndarray, " limits"]]:
+        """Power (kW) and loading (%) of every limit; NaN where its element was not measured.
+
+        Power and loading are asked of branches only, the voltage of buses only. What does not load a limit
+        of its own sense counts below zero: a reverse flow's loading where power flows to the homes, a voltage
+        above that without load for the lower end of the band.
+        """
+        limit_kw = self.sign * p_kw
+        against = (self.sense < 0.0) & (limit_kw < 0.0)
+        loading_percent = np.where(against, -loading_percent, loading_percent)
+        drop_pu = self.sense * (self.no_load_vm_pu - vm_pu)
+        return (
+            np.where(self.is_voltage, drop_pu / self.pu_per_kw, limit_kw),
+            np.where(self.is_voltage, 100.0 * drop_pu / self.permitted_pu, loading_percent),
+        )

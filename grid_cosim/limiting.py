@@ -1,0 +1,101 @@
+"""The limits of a scenario: what its section `limits` asks for, on its network and with its homes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from grid_cosim.errors import ScenarioError
+from grid_cosim.feeder import Feeder, PandapowerFlow
+from grid_cosim.feeder.choice import LimitChoice, candidates, kept
+from grid_cosim.fleet import Fleet
+from grid_cosim.optimum.schedule import net_power
+from grid_cosim.scenario import Scenario
+
+_ONLY_CONSUMING = frozenset({"deferrable", "heat_pump", "water_heater"})
+"""Kinds of devices of which it is known that they never generate."""
+
+
+def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Feeder], Fleet]) -> Feeder:
+    """The feeder with the limits that the scenario asks for; `draw` draws the scenario's homes if needed.
+
+    What comes near its limit is found by an AC power flow of all steps without control. Raises
+    `ScenarioError` where nothing is left to keep.
+    """
+    settings = scenario.limits
+    choice = LimitChoice(
+        transformers=settings.transformers,
+        lines=settings.lines,
+        voltage=settings.voltage,
+        line_share=settings.line_share,
+        vm_min_pu=settings.vm_min_pu,
+        vm_max_pu=settings.vm_max_pu,
+        near_percent=settings.near_percent,
+        reverse=settings.reverse,
+    )
+    both_ways = settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
+    if settings.only_transformers and not both_ways:
+        return feeder
+    feeder = candidates(feeder, choice, both_ways=both_ways)
+    n_limits = feeder.limits.n_limits
+    peak_percent, can_reverse = np.zeros(n_limits), np.zeros(n_limits, dtype=bool)
+    if both_ways or "near" in (settings.lines, settings.voltage):
+        fleet = draw(scenario, feeder)
+        powers_kw, lowest_kw = fleet.uncontrolled_run()
+        if both_ways:
+            can_reverse = _can_reverse(scenario, feeder, lowest_kw)
+        if "near" in (settings.lines, settings.voltage):
+            peak_percent = _peak_percent(scenario, feeder, *net_power(fleet, powers_kw))
+    found = kept(feeder, choice, peak_percent=peak_percent, can_reverse=can_reverse)
+    if found.limits.n_limits == 0:
+        raise ScenarioError(
+            feeder.source,
+            [
+                f"limits: nothing comes above {settings.near_percent:g} % of its limit without control, so "
+                "there is no limit to keep; lower near_percent, or set transformers = true"
+            ],
+        )
+    return found
+
+
+def _may_generate(scenario: Scenario, feeder: Feeder) -> bool:
+    """Whether anything of the scenario might feed in: what is known only to consume spares a look."""
+    drawn_kw = [feeder.background.at(quarter)[0] for quarter in scenario.time.quarters()]
+    if any((at < 0.0).any() for at in drawn_kw):
+        return True
+    return any(kind not in _ONLY_CONSUMING for kind in scenario.devices)
+
+
+def _can_reverse(
+    scenario: Scenario, feeder: Feeder, lowest_kw: Float[np.ndarray, "steps households"]
+) -> Bool[np.ndarray, " limits"]:
+    """Whether generation can come near a limit against it, if all homes draw the least that they may."""
+    limits = feeder.limits
+    background = (feeder.background_on_limits_kw(quarter) for quarter in scenario.time.quarters())
+    largest_kw = np.full(limits.n_limits, -np.inf)
+    for home_kw, besides_kw in zip(lowest_kw, background, strict=True):
+        largest_kw = np.maximum(largest_kw, limits.coupling @ home_kw + besides_kw)
+    near_kw = scenario.limits.near_percent / 100.0 * limits.first_limit_kw()
+    return np.asarray((limits.sense < 0) & (largest_kw >= near_kw))
+
+
+def _peak_percent(
+    scenario: Scenario,
+    feeder: Feeder,
+    p_kw: Float[np.ndarray, "steps households"],
+    q_kvar: Float[np.ndarray, "steps households"],
+) -> Float[np.ndarray, " limits"]:
+    """Largest AC loading of every limit over all steps, of what may be used of it."""
+    power_flow, points = PandapowerFlow(feeder), feeder.connection_buses.size
+    peak_percent = np.zeros(feeder.limits.n_limits)
+    for p, q, quarter in zip(p_kw, q_kvar, scenario.time.quarters(), strict=True):
+        at = power_flow.solve(
+            bus_p_kw=np.bincount(feeder.home_connection, weights=p, minlength=points),
+            bus_q_kvar=np.bincount(feeder.home_connection, weights=q, minlength=points),
+            step=quarter,
+        )
+        # without a solution the demand is far beyond the limits: the steps around it say which
+        peak_percent = np.fmax(peak_percent, at.limit_loading_percent)
+    return np.asarray(100.0 * peak_percent / feeder.limits.limit_percent)
