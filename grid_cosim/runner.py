@@ -26,7 +26,7 @@ from grid_cosim.optimum import Schedule, Scheduled
 from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
-from grid_cosim.results import Basis, Results, Topology, staged_folder, write_description
+from grid_cosim.results import Basis, Record, Results, Topology, staged_folder, write_description
 from grid_cosim.scenario import Scenario
 
 Progress = Callable[[str, int, int], None]
@@ -104,6 +104,7 @@ def run(
                     check_every=scenario.power_flow.check_every,
                     on_divergence=scenario.power_flow.on_divergence,
                     progress=partial(_advance, progress, name, scenario.time.n_steps),
+                    record=Record(**scenario.record.model_dump()),
                 )
         results = Results.load(folder)
         write_kpis(results, folder)

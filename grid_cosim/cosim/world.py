@@ -22,7 +22,7 @@ import mosaik
 from grid_cosim.cosim import clock
 from grid_cosim.cosim.feeder import Divergence
 from grid_cosim.errors import CosimError, GridCosimError, RunError
-from grid_cosim.results import RunWriter
+from grid_cosim.results import Record, RunWriter
 
 if TYPE_CHECKING:
     from grid_cosim.feeder import Feeder, PowerFlow
@@ -34,6 +34,7 @@ SIM_CONFIG = {
     "RecorderSim": {"python": "grid_cosim.cosim.recorder:RecorderSim"},
 }
 """For `mosaik.World`; a copy of it may replace an entry by a `cmd`."""
+_EVERYTHING = Record()
 
 
 def connect_feeder(world: Any, neighbourhood: Any, grid: Any) -> None:
@@ -69,14 +70,16 @@ def run_world(
     check_every: int = 0,
     on_divergence: Divergence = "stop",
     progress: Callable[[int], None] | None = None,
+    record: Record = _EVERYTHING,
 ) -> float:
     """Co-simulate a neighbourhood on its feeder, recording into `folder`; gives the wall time in s.
 
-    `progress` is told after each step how many are done. Whatever happens, the tables until then are kept,
-    and the folder's status says how the run ended. Errors of the simulators arrive here as they were raised;
-    `RunError` where mosaik ends before the horizon without one. May be called from a running event loop.
+    `record` says in which detail. `progress` is told after each step how many are done. Whatever happens, the
+    tables until then are kept, and the folder's status says how the run ended. Errors of the simulators
+    arrive here as they were raised; `RunError` where mosaik ends before the horizon without one. May be
+    called from a running event loop.
     """
-    writer = RunWriter(folder)
+    writer = RunWriter(folder, record)
     run = _Run(neighbourhood, feeder, writer, start, power_flow, check_every, on_divergence, progress)
     try:
         _outside_event_loops(run)
