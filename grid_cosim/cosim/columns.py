@@ -17,7 +17,10 @@ Columns = dict[str, Any]
 
 
 def _names(values: Any) -> np.ndarray:
-    return np.array(list(values), dtype=object)
+    """Names that nobody can change, so that who writes them need look only once."""
+    names = np.array(list(values), dtype=object)
+    names.flags.writeable = False
+    return names
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class NeighbourhoodColumns:
             household=household,
             device=_names(neighbourhood.device_names),
             kind=_names(group.kind for group in groups for _ in group.household),
-            owner=household[np.array(rows, dtype=np.int64)],
+            owner=_names(household[np.array(rows, dtype=np.int64)]),
             limit=_names(neighbourhood.limit_names),
             member_limit=copies.limit[~copies.is_meter],
         )
@@ -92,6 +95,15 @@ class NeighbourhoodColumns:
         if outcome is None or outcome.agreement is None:
             return None
         return {"limit": self.limit, **_copied(outcome.agreement, vars(outcome.agreement))}
+
+    def connection_points(self, done: NeighbourhoodStep) -> Columns:
+        """Sums of the homes at each bus, on the wire's scale."""
+        at = self.neighbourhood
+        return {
+            "bus": at.connection_buses.copy(),
+            "P[MW]": at.at_connection_points(done.p_kw) / 1e3,
+            "Q[MVar]": at.at_connection_points(done.q_kvar) / 1e3,
+        }
 
     def messages(self, done: NeighbourhoodStep) -> np.ndarray:
         """What was sent about each limit."""
@@ -174,6 +186,14 @@ class FeederColumns:
             "limit": self.limit,
             "p_kw": snapshot.limit_p_kw.copy(),
             "loading_percent": snapshot.limit_loading_percent.copy(),
+        }
+
+    def measured(self, snapshot: Snapshot) -> Columns:
+        """What the limited elements carried, on the wire's scale."""
+        return {
+            "element": self.limit,
+            "P[MW]": snapshot.limit_p_kw / 1e3,
+            "loading[%]": snapshot.limit_loading_percent.copy(),
         }
 
     def grid(self, snapshot: Snapshot, ac_check_dv_pu: float) -> Columns:

@@ -47,7 +47,18 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
             Model(
                 "Neighbourhood",
                 "all households of a scenario, with one controller",
-                (_bulk("households"), _bulk("devices"), _bulk("limits"), _bulk("agreement")),
+                (
+                    _bulk("households"),
+                    _bulk("devices"),
+                    _bulk("limits"),
+                    _bulk("agreement"),
+                    Attribute(
+                        "connection_points",
+                        "out",
+                        "`bus`, `P[MW]`, `Q[MVar]` of all connection points at once",
+                    ),
+                    Attribute("measured", "in", "`element`, `P[MW]`, `loading[%]` of all limits at once"),
+                ),
                 public=True,
             ),
             Model(
@@ -98,6 +109,12 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                     _bulk("buses"),
                     _bulk("limits"),
                     _bulk("grid"),
+                    Attribute(
+                        "connection_points", "in", "`bus`, `P[MW]`, `Q[MVar]` consumed at many buses at once"
+                    ),
+                    Attribute(
+                        "measured", "out", "`element`, `P[MW]`, `loading[%]` of all limited elements at once"
+                    ),
                 ),
                 public=True,
             ),
