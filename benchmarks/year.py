@@ -68,8 +68,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scenario", nargs="?", default="cold_evening.toml")
-    parser.add_argument("overrides", nargs="*", default=[], metavar="PATH=VALUE")
+    parser.add_argument("given", nargs="*", default=[], metavar="SCENARIO, PATH=VALUE")
     parser.add_argument("--days", type=float, default=DAYS)
     asked = parser.parse_args()
-    main(asked.scenario, asked.days, asked.overrides)
+    files = [given for given in asked.given if "=" not in given]
+    main(files[0] if files else "cold_evening.toml", asked.days, [g for g in asked.given if "=" in g])

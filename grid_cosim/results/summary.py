@@ -38,7 +38,7 @@ class _Reduction:
 
 class _Sum(_Reduction):
     def take(self, rows: Any, values: np.ndarray, when: np.datetime64) -> None:
-        self.value[rows] += np.nan_to_num(values, nan=0.0)
+        self.value[rows] += np.where(np.isnan(values), 0.0, values)
 
 
 class _Count(_Sum):

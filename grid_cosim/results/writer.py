@@ -94,8 +94,9 @@ class RunWriter:
         self._told = {}
 
     def _keep(self, table: str, rows: OneStep) -> None:
-        buffer = self._buffers.setdefault(table, _Buffer(table))
-        start = 0
+        if table not in self._buffers:
+            self._buffers[table] = _Buffer(table)
+        buffer, start = self._buffers[table], 0
         while start < rows.n_rows:
             start += buffer.fill(rows, start)
             if buffer.n_rows == buffer.size:
