@@ -276,8 +276,8 @@ def _surcharge(scenario: Scenario) -> Float[np.ndarray, "steps"]:
 def _largest_background_kw(scenario: Scenario, feeder: Feeder) -> np.ndarray:
     """The most that other loads draw behind each limit within the horizon; shares are set beforehand."""
     first, quarters = scenario.time.first_quarter, max(1, round(4 * scenario.time.hours))
-    drawn = [feeder.background_on_limits_kw(first + k) for k in range(quarters)]
-    return np.asarray(np.maximum(np.max(drawn, axis=0), 0.0))
+    drawn_kw = feeder.background_on_limits_over_kw(np.arange(first, first + quarters))
+    return np.asarray(np.maximum(drawn_kw.max(axis=1), 0.0))
 
 
 def scenario_graph(

@@ -1,7 +1,8 @@
 """The KPIs: each one is defined here, once, with its unit and its words; documentation and report reuse them.
 
-All come from AC results and device states, none from what a controller believes. A KPI that does not apply,
-such as the cold in homes without heat pumps, is NaN.
+All come from AC results and device states, none from what a controller believes, by way of the table
+`totals`, which has a row of every step whatever else is recorded. A KPI that does not apply, such as the cold
+in homes without heat pumps, is NaN.
 """
 
 from __future__ import annotations
@@ -41,9 +42,8 @@ class Kpi:
     """The end of the voltage band of the scenario within which the value is good."""
 
 
-def _peak_loading_percent(results: Results, run: Run) -> float:
-    limits = of_branches(results, run.table("limits"))
-    return _largest(100.0 * limits["loading_percent"] / limits["limit_percent"])
+def _peak_loading_percent(_results: Results, run: Run) -> float:
+    return _largest(run.table("totals")["peak_of_limit_percent"])
 
 
 def _lowest_voltage_pu(_results: Results, run: Run) -> float:
@@ -54,36 +54,29 @@ def _highest_voltage_pu(_results: Results, run: Run) -> float:
     return _largest(run.table("grid")["vm_max_pu"])
 
 
-def _energy_above_limit_percent(results: Results, run: Run) -> float:
-    limits = of_branches(results, run.table("limits"))
-    p_kw = limits["p_kw"].abs()
-    loading = limits["loading_percent"]
-    above = loading > limits["limit_percent"]
-    excess_kw = (p_kw * (1.0 - limits["limit_percent"] / loading.where(above))).where(above, 0.0)
-    return _share_percent(excess_kw.sum(), p_kw.sum())
+def _energy_above_limit_percent(_results: Results, run: Run) -> float:
+    totals = run.table("totals")
+    return _share_percent(totals["excess_kw"].sum(), totals["carried_kw"].sum())
 
 
 def _unserved_energy_percent(_results: Results, run: Run) -> float:
-    devices = run.table("devices")
-    return _share_percent(devices["unserved_kwh"].sum(), devices["due_kwh"].sum())
+    totals = run.table("totals")
+    return _share_percent(totals["unserved_kwh"].sum(), totals["due_kwh"].sum())
 
 
 def _deferred_energy_kwh(_results: Results, run: Run) -> float:
-    devices = run.table("devices")
-    return float(devices.loc[devices["time"] == devices["time"].max(), "owed_kwh"].sum())
+    return float(run.table("totals")["owed_kwh"].tail(1).sum())
 
 
 def _cold_kelvin_hours_per_home(_results: Results, run: Run) -> float:
-    devices = run.table("devices")
-    heating = devices[devices["temperature_c"].notna()]
-    return _ratio(heating["too_cold_kelvin_hours"].sum(), heating["household"].nunique())
+    totals = run.table("totals")
+    return _ratio(totals["too_cold_kelvin_hours"].sum(), totals["heated_homes"].max())
 
 
 def _price_spread_eur_per_kwh(_results: Results, run: Run) -> float:
-    limits = run.table("limits")
-    priced = limits[limits["price_max_eur_per_kwh"] > 0.0]
-    spread = (priced["price_max_eur_per_kwh"] - priced["price_min_eur_per_kwh"]).mean()
-    return float(spread) if len(priced) else 0.0
+    totals = run.table("totals")
+    priced = totals["priced_limits"].sum()
+    return float(totals["price_spread_eur_per_kwh"].sum() / priced) if priced else 0.0
 
 
 def _messages_per_home_per_step(results: Results, run: Run) -> float:
@@ -95,22 +88,20 @@ def _message_bytes_per_home_per_step(results: Results, run: Run) -> float:
 
 
 def _per_home_per_step(results: Results, run: Run, column: str) -> float:
-    limits = run.table("limits")
-    return _ratio(limits[column].sum(), len(results.topology.homes) * limits["time"].nunique())
+    totals = run.table("totals")
+    return _ratio(totals[column].sum(), len(results.topology.homes) * len(totals))
 
 
 def _flexibility_cost_eur(results: Results, run: Run) -> float:
-    households, devices = run.table("households"), run.table("devices")
-    drawn = households["tariff_eur_per_kwh"] * households["flex_kw"] * results.basis.dt_h
-    tariff = households.drop_duplicates("time").set_index("time")["tariff_eur_per_kwh"]
-    asked = devices["time"].map(tariff) * devices["requested_kwh"]
-    return besides_energy_eur(run) + float(drawn.sum() - asked.sum())
+    totals = run.table("totals")
+    drawn_eur = totals["flex_eur_per_h"].sum() * results.basis.dt_h
+    asked_eur = (totals["tariff_eur_per_kwh"] * totals["requested_kwh"]).sum()
+    return besides_energy_eur(run) + float(drawn_eur - asked_eur)
 
 
 def _total_cost_eur(results: Results, run: Run) -> float:
-    households = run.table("households")
-    energy = households["tariff_eur_per_kwh"] * households["p_kw"] * results.basis.dt_h
-    return besides_energy_eur(run) + float(energy.sum())
+    energy_eur = run.table("totals")["energy_eur_per_h"].sum() * results.basis.dt_h
+    return besides_energy_eur(run) + float(energy_eur)
 
 
 def _total_cost_gap_percent(results: Results, run: Run) -> float:
@@ -141,23 +132,14 @@ def _wall_time_s(_results: Results, run: Run) -> float:
 
 def besides_energy_eur(run: Run) -> float:
     """All that a run pays besides the energy of its horizon; energy owed or stored at the end included."""
-    devices = run.table("devices")
-    return float(devices["cost_eur"].sum() + devices["terminal_cost_eur"].sum())
+    totals = run.table("totals")
+    return float(totals["cost_eur"].sum() + totals["terminal_cost_eur"].sum())
 
 
 def hardship_eur(run: Run) -> float:
     """What delay, discomfort and undelivered energy cost, those after the last step included."""
-    devices = run.table("devices")
-    return float(devices["cost_eur"].sum() + devices["terminal_cost_without_energy_eur"].sum())
-
-
-def of_branches(results: Results, limits: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `limits` about the flow through transformers and lines, each element once."""
-    known = results.topology.limits
-    elsewhere = known["element"] == "bus"
-    if "sense" in known:
-        elsewhere |= known["sense"] < 0
-    return limits[~limits["limit"].isin(known.loc[elsewhere, "limit"])] if elsewhere.any() else limits
+    totals = run.table("totals")
+    return float(totals["cost_eur"].sum() + totals["terminal_cost_without_energy_eur"].sum())
 
 
 def _largest(values: pd.Series) -> float:

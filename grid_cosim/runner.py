@@ -27,7 +27,7 @@ from grid_cosim.optimum import Schedule, Scheduled
 from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
-from grid_cosim.results import Basis, Results, Topology, staged_folder, write_description
+from grid_cosim.results import Basis, Record, Results, Topology, staged_folder, write_description
 from grid_cosim.scenario import Scenario
 
 Progress = Callable[[str, int, int], None]
@@ -109,6 +109,7 @@ def run(
                     check_every=scenario.power_flow.check_every,
                     on_divergence=scenario.power_flow.on_divergence,
                     progress=partial(_advance, progress, name, scenario.time.n_steps),
+                    record=Record(**scenario.record.model_dump()),
                 )
         results = Results.load(folder)
         write_kpis(results, folder)
@@ -202,8 +203,8 @@ def _columns(frame: pd.DataFrame, *names: str) -> dict[str, list[Any]]:
 
 def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
     """What a reader must know before the numbers: limits that nobody can hold, homes without power."""
-    time = scenario.time
-    background_kw = np.stack([feeder.background_on_limits_kw(quarter) for quarter in time.quarters()], axis=1)
+    times = scenario.time.times()
+    background_kw = feeder.background_on_limits_over_kw(np.array(scenario.time.quarters()))
     base_kw = feeder.limits.coupling @ fleet.base_kw.T + background_kw
     first_limit_kw = feeder.first_limit_kw()
     found = []
@@ -221,7 +222,7 @@ def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
             found.append(
                 f"{name}: the inflexible load alone exceeds the limit of about {_power(first_limit_kw[row])} "
                 f"in {over.size} of {fleet.n_steps} steps ({_power(base_kw[row, worst])} at "
-                f"{time.times()[worst]:%d %b %H:%M}). No controller can hold it then."
+                f"{times[worst]:%d %b %H:%M}). No controller can hold it then."
             )
     return found
 

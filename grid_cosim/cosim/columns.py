@@ -17,7 +17,10 @@ Columns = dict[str, Any]
 
 
 def _names(values: Any) -> np.ndarray:
-    return np.array(list(values), dtype=object)
+    """Names that nobody can change, so that who writes them need look only once."""
+    names = np.array(list(values), dtype=object)
+    names.flags.writeable = False
+    return names
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class NeighbourhoodColumns:
             household=household,
             device=_names(neighbourhood.device_names),
             kind=_names(group.kind for group in groups for _ in group.household),
-            owner=household[np.array(rows, dtype=np.int64)],
+            owner=_names(household[np.array(rows, dtype=np.int64)]),
             limit=_names(neighbourhood.limit_names),
             member_limit=copies.limit[~copies.is_meter],
         )
@@ -92,6 +95,15 @@ class NeighbourhoodColumns:
         if outcome is None or outcome.agreement is None:
             return None
         return {"limit": self.limit, **_copied(outcome.agreement, vars(outcome.agreement))}
+
+    def connection_points(self, done: NeighbourhoodStep) -> Columns:
+        """Sums of the homes at each bus, on the wire's scale."""
+        at = self.neighbourhood
+        return {
+            "bus": at.connection_buses.copy(),
+            "P[MW]": at.at_connection_points(done.p_kw) / 1e3,
+            "Q[MVar]": at.at_connection_points(done.q_kvar) / 1e3,
+        }
 
     def messages(self, done: NeighbourhoodStep) -> np.ndarray:
         """What was sent about each limit."""
@@ -146,14 +158,30 @@ class FeederColumns:
     bus: np.ndarray
     line: np.ndarray
     limit: np.ndarray
+    counts: np.ndarray
+    """Whether a limit is about the flow towards the homes: one limit per element."""
+    sense: np.ndarray
+    line_of: np.ndarray
+    bus_of: np.ndarray
+    """Row of the line, of the bus, that each limit is about; -1 for another element."""
 
     @classmethod
     def of(cls, feeder: Feeder) -> FeederColumns:
         """Names once, since they are the same in every step."""
+        limits = feeder.limits
+        element = np.array(limits.element, dtype=object)
+
+        def rows(name: str, index: Any) -> np.ndarray:
+            return np.where(element == name, index.get_indexer(limits.index), -1)
+
         return cls(
             bus=_names(f"Bus-{i}" for i in feeder.buses.index),
             line=_names(f"Line-{i}" for i in feeder.lines.index),
-            limit=_names(feeder.limits.names),
+            limit=_names(limits.names),
+            counts=~limits.is_voltage & (limits.sense > 0),
+            sense=limits.sense.astype(float),
+            line_of=rows("line", feeder.lines.index),
+            bus_of=rows("bus", feeder.buses.index),
         )
 
     def buses(self, snapshot: Snapshot) -> Columns:
@@ -174,7 +202,18 @@ class FeederColumns:
             "limit": self.limit,
             "p_kw": snapshot.limit_p_kw.copy(),
             "loading_percent": snapshot.limit_loading_percent.copy(),
+            "counts": self.counts.copy(),
         }
+
+    def measured(self, snapshot: Snapshot) -> Columns:
+        """What was measured at the element of each limit, as the element itself tells it on the wire."""
+        is_line, is_bus = self.line_of >= 0, self.bus_of >= 0
+        p_kw, loading = self.sense * snapshot.limit_p_kw, np.abs(snapshot.limit_loading_percent)
+        vm_pu = np.full(is_bus.size, np.nan)
+        p_kw[is_line] = snapshot.line_p_kw[self.line_of[is_line]]
+        vm_pu[is_bus] = snapshot.vm_pu[self.bus_of[is_bus]]
+        p_kw[is_bus] = loading[is_bus] = np.nan
+        return {"limit": self.limit, "P[MW]": p_kw / 1e3, "loading[%]": loading, "Vm[pu]": vm_pu}
 
     def grid(self, snapshot: Snapshot, ac_check_dv_pu: float) -> Columns:
         """One row."""

@@ -216,7 +216,11 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
 
     def _solver(self, inputs: Mapping[str, Any]) -> PowerFlow:
         """The power flow, made when it is known which buses are fed: the homes' and any connected one."""
-        touched = {self._bus_of.get(eid) or _refuse(eid) for eid in (*inputs, *self._disabled)}
+        fed_singly = (eid for eid in (*inputs, *self._disabled) if eid != _GRID)
+        touched = {self._bus_of.get(eid) or _refuse(eid) for eid in fed_singly}
+        for points in _bulk(inputs):
+            missing = np.setdiff1d(points["bus"], self._feeder.connection_buses)
+            touched |= {self._bus_of.get(f"Bus-{bus}") or _refuse_bus(bus) for bus in missing}
         others = sorted(int(eid.removeprefix("Bus-")) for eid in touched - self._fed_row.keys())
         if self._power_flow is not None and not others:
             return self._power_flow
@@ -251,6 +255,8 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         for eid, attributes in inputs.items():
             model, row = self._row[eid]
             for attribute, sources in attributes.items():
+                if (model, attribute) == ("Grid", "connection_points"):
+                    continue
                 if (model, attribute) not in _INPUTS:
                     _refuse(eid, attribute)
                 power, sign = _INPUTS[model, attribute]
@@ -260,7 +266,12 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
                         at_bus[power][self._fed_row[eid]] += sign * value
                 elif values:
                     drawn[model][power, row] = 1e3 * sign * sum(values)
-        return 1e3 * np.array(at_bus), drawn
+        sums = np.array(at_bus)
+        for points in _bulk(inputs):
+            rows = np.searchsorted(self._feeder.connection_buses, points["bus"])
+            for power, values in enumerate((points["P[MW]"], points["Q[MVar]"])):
+                np.add.at(sums[power], rows, values)
+        return 1e3 * sums, drawn
 
     def _beyond_plan(self, planned: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]) -> np.ndarray:
         """What the elements consume at each bus above their plan, which the solver takes by itself."""
@@ -283,6 +294,12 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
                     remedy="Name a Load or StaticGen that is in service and no home",
                 )
         return set(eids)
+
+
+def _bulk(inputs: Mapping[str, Any]) -> list[Columns]:
+    """What is connected to all buses at once."""
+    sources = inputs.get(_GRID, {}).get("connection_points", {})
+    return [points for points in sources.values() if points is not None]
 
 
 _TABLE_OF: Mapping[str, Literal["load", "sgen", "gen", "ext_grid"]] = {
@@ -310,7 +327,16 @@ def _refuse_unknown(name: str, value: str | None, known: Sequence[str]) -> None:
         raise CosimError("FeederSim", f"{name} is {value!r}", remedy=f"Use {', '.join(others)} or {last}")
 
 
-_TABLES = ("buses", "lines", "limits", "grid")
+def _refuse_bus(bus: int) -> NoReturn:
+    """What feeds many buses at once may name one of another network."""
+    raise CosimError(
+        "FeederSim",
+        f"the grid has no Bus-{bus}",
+        remedy="Start FeederSim with the network of the households' scenario",
+    )
+
+
+_TABLES = ("buses", "lines", "limits", "grid", "measured")
 
 
 class _Outputs:
@@ -334,7 +360,12 @@ class _Outputs:
         if name == "grid":
             return self._columns.grid(self.at, self._ac_check_dv_pu)
         columns = self._columns
-        make = {"buses": columns.buses, "lines": columns.lines, "limits": columns.limits}[name]
+        make = {
+            "buses": columns.buses,
+            "lines": columns.lines,
+            "limits": columns.limits,
+            "measured": columns.measured,
+        }[name]
         return make(self.at)
 
     def values(self, model: str, attribute: str) -> list[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from grid_cosim.cosim.clock import units
 from grid_cosim.cosim.columns import Columns, NeighbourhoodColumns, as_lists
 from grid_cosim.cosim.meta import meta
-from grid_cosim.errors import CosimError, HorizonError
+from grid_cosim.errors import CosimError, HorizonError, near_matches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         self._columns: NeighbourhoodColumns
         self._state: NeighbourhoodState
         self._step_size = 0
+        self._in_order: Any = None
         self._outputs: _Outputs | None = None
         self._row: dict[str, tuple[str, int]] = {}
 
@@ -133,11 +134,30 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
     ) -> np.ndarray:
         """A limit's input, of all that is connected to it; NaN where there is nothing yet."""
         values = np.full(self._neighbourhood.copies.n_limits, np.nan)
+        for bulk in inputs.get(_NEIGHBOURHOOD, {}).get("measured", {}).values():
+            if bulk is not None and len(bulk["limit"]):
+                values[self._limit_rows(bulk["limit"])] = bulk[attribute]
         for eid, attributes in inputs.items():
             sources = attributes.get(attribute, {}).values()
             if sources:
                 values[self._row[eid][1]] = reduce([np.nan if v is None else float(v) for v in sources])
         return values
+
+    def _limit_rows(self, limits: Any) -> Any:
+        """Row of each limit; mostly they come in their own order, in the same array."""
+        names = self._neighbourhood.limit_names
+        if limits is self._in_order or tuple(limits) == names:
+            self._in_order = limits
+            return slice(None)
+        row = {name: i for i, name in enumerate(names)}
+        unknown = [name for name in limits if name not in row]
+        if unknown:
+            raise CosimError(
+                "HouseholdSim",
+                f"there is no limit {unknown[0]}.{near_matches(unknown[0], names)}",
+                remedy="Start FeederSim with the network of the households' scenario",
+            )
+        return [row[name] for name in limits]
 
 
 class _Outputs:
@@ -154,6 +174,7 @@ class _Outputs:
             "devices": self._columns.devices,
             "limits": self._columns.limits,
             "agreement": self._columns.agreement,
+            "connection_points": self._columns.connection_points,
         }[name]
         return make(self._done)
 

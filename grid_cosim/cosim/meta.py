@@ -47,7 +47,20 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
             Model(
                 "Neighbourhood",
                 "all households of a scenario, with one controller",
-                (_bulk("households"), _bulk("devices"), _bulk("limits"), _bulk("agreement")),
+                (
+                    _bulk("households"),
+                    _bulk("devices"),
+                    _bulk("limits"),
+                    _bulk("agreement"),
+                    Attribute(
+                        "connection_points",
+                        "out",
+                        "`bus`, `P[MW]`, `Q[MVar]` of all connection points at once",
+                    ),
+                    Attribute(
+                        "measured", "in", "`limit`, `P[MW]`, `loading[%]`, `Vm[pu]` of all limits at once"
+                    ),
+                ),
                 public=True,
             ),
             Model(
@@ -100,6 +113,14 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                     _bulk("buses"),
                     _bulk("limits"),
                     _bulk("grid"),
+                    Attribute(
+                        "connection_points", "in", "`bus`, `P[MW]`, `Q[MVar]` consumed at many buses at once"
+                    ),
+                    Attribute(
+                        "measured",
+                        "out",
+                        "`limit`, `P[MW]`, `loading[%]`, `Vm[pu]` of the elements of all limits",
+                    ),
                 ),
                 public=True,
             ),

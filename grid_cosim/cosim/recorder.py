@@ -18,13 +18,13 @@ import pandas as pd
 from grid_cosim.cosim import clock
 from grid_cosim.cosim.meta import meta
 from grid_cosim.errors import CosimError, RunError
-from grid_cosim.results import TABLES, RunWriter
+from grid_cosim.results import RECORDED, TABLES, Record, RunWriter
 
 if TYPE_CHECKING:
     from grid_cosim.scenario import Scenario
 
 _RECORDER = "Recorder-0"
-_KEY = {table: list(columns)[1] for table, columns in TABLES.items() if table != "grid"}
+_KEY = {table: list(TABLES[table])[1] for table in RECORDED if table != "grid"}
 """Column that says which household, device, limit, … a row is about."""
 
 
@@ -57,11 +57,12 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         n_steps: int | None = None,
         writer: RunWriter | None = None,
         on_step: Callable[[int], None] | None = None,
+        record: Record | None = None,
     ) -> dict[str, Any]:
         """Record into `folder`, which is complete once `n_steps` are there (default: until the world ends).
 
-        Start, step and horizon come from a scenario, or one by one; `step_size` is in mosaik's time, by
-        default 15 minutes. In-process, `on_step` is told after each step how many are recorded, and a
+        Start, step, horizon and detail come from a scenario, or one by one; `step_size` is in mosaik's time,
+        by default 15 minutes. In-process, `on_step` is told after each step how many are recorded, and a
         `writer` may take the folder's place, which its owner finishes.
         """
         if scenario is not None:
@@ -71,12 +72,13 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
             start = read.time.start if start is None else start
             step_size = clock.units(read.time.dt_h, time_resolution) if step_size is None else step_size
             n_steps = read.time.n_steps if n_steps is None else n_steps
+            record = Record(**read.record.model_dump()) if record is None else record
         self._clock = clock.clock(start, step_size, time_resolution)
         self._n_steps, self._on_step = n_steps, on_step
         if writer is None and folder is None:
             raise CosimError("RecorderSim", "started without a place to write to", remedy="Give it `folder`")
         self._owns_writer = writer is None
-        self._writer = RunWriter(Path(str(folder))) if writer is None else writer
+        self._writer = RunWriter(Path(str(folder)), record or Record()) if writer is None else writer
         return dict(self.meta)
 
     def create(self, num: int, model: str) -> list[dict[str, Any]]:
@@ -98,7 +100,7 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
             # sorted: mosaik keeps attributes in sets, whose order changes from run to run
             for attribute, sources in sorted(inputs.get(_RECORDER, {}).items()):
                 given = {source: sources[source] for source in sorted(sources) if sources[source] is not None}
-                if attribute not in TABLES:
+                if attribute not in RECORDED:
                     self._signals.append(when, attribute, given)
                 elif given:
                     self._writer.append(attribute, {"time": when} | _joined(attribute, given))
@@ -161,7 +163,7 @@ class _Signals:
                 raise CosimError(
                     "RecorderSim",
                     f"{source} sends {attribute} as {type(value).__name__}",
-                    remedy="Connect attributes that are numbers, or one of the tables " + ", ".join(TABLES),
+                    remedy="Connect attributes that are numbers, or one of the tables " + ", ".join(RECORDED),
                 )
             self._rows.append((when, source, attribute, float(value)))
 
@@ -196,7 +198,7 @@ def _matched(
             f"{source} and another source both send {', '.join(twice) or 'everything'} of the table {table}",
             remedy="Connect one of them, or start a recorder for each",
         )
-    if list(part[key]) == list(columns[key]):
+    if _same(part[key], columns[key]):
         return {name: np.asarray(values) for name, values in part.items() if name != key}
     row = {name: i for i, name in enumerate(part[key])}
     order = np.array([row.get(name, -1) for name in columns[key]], dtype=np.int64)
@@ -205,6 +207,12 @@ def _matched(
         for name, values in part.items()
         if name != key
     }
+
+
+def _same(names: Any, others: Any) -> bool:
+    if isinstance(names, np.ndarray) and isinstance(others, np.ndarray):
+        return np.array_equal(names, others)
+    return list(names) == list(others)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import mosaik
 from grid_cosim.cosim import clock
 from grid_cosim.cosim.feeder import Divergence
 from grid_cosim.errors import CosimError, GridCosimError, RunError
-from grid_cosim.results import RunWriter
+from grid_cosim.results import Record, RunWriter
 
 if TYPE_CHECKING:
     from grid_cosim.feeder import Feeder, PowerFlow
@@ -34,15 +34,27 @@ SIM_CONFIG = {
     "RecorderSim": {"python": "grid_cosim.cosim.recorder:RecorderSim"},
 }
 """For `mosaik.World`; a copy of it may replace an entry by a `cmd`."""
+_EVERYTHING = Record()
+_WIRED_BY = {"ConnectionPoint": "bus", "Limit": "element"}
+"""Model → where its `extra_info` names the element of the grid."""
 
 
-def connect_feeder(world: Any, neighbourhood: Any, grid: Any) -> None:
+def connect_feeder(world: Any, neighbourhood: Any, grid: Any, *, bulk: bool = False) -> None:
     """Every connection point to its bus, and every limited element back to its meter, one step later.
 
     `neighbourhood` and `grid` are mosaik's entities. A grid of another simulator works too if its elements
-    have the same ids and attributes.
+    have the same ids and attributes. With `bulk` two connections carry all values at once: the same numbers,
+    and mosaik's cost no longer grows with the homes; both simulators must be ours.
     """
     elements = {element.eid: element for element in grid.children}
+    if bulk:
+        for child in neighbourhood.children:
+            if child.type in _WIRED_BY:
+                _element(elements, child.extra_info[_WIRED_BY[child.type]])
+        world.connect(neighbourhood, grid, "connection_points")
+        nothing: dict[str, Any] = {"limit": [], "P[MW]": [], "loading[%]": [], "Vm[pu]": []}
+        world.connect(grid, neighbourhood, "measured", time_shifted=True, initial_data={"measured": nothing})
+        return
     branch = {"P[MW]": float("nan"), "loading[%]": float("nan")}
     bus = {"Vm[pu]": float("nan")}
     for child in neighbourhood.children:
@@ -71,15 +83,18 @@ def run_world(
     check_every: int = 0,
     on_divergence: Divergence = "stop",
     progress: Callable[[int], None] | None = None,
+    record: Record = _EVERYTHING,
+    bulk: bool = True,
 ) -> float:
     """Co-simulate a neighbourhood on its feeder, recording into `folder`; gives the wall time in s.
 
-    `progress` is told after each step how many are done. Whatever happens, the tables until then are kept,
-    and the folder's status says how the run ended. Errors of the simulators arrive here as they were raised;
-    `RunError` where mosaik ends before the horizon without one. May be called from a running event loop.
+    `record` says in which detail, `bulk` is that of `connect_feeder`. `progress` is told after each step how
+    many are done. Whatever happens, the tables until then are kept, and the folder's status says how the run
+    ended. Errors of the simulators arrive here as they were raised; `RunError` where mosaik ends before the
+    horizon without one. May be called from a running event loop.
     """
-    writer = RunWriter(folder)
-    run = _Run(neighbourhood, feeder, writer, start, power_flow, check_every, on_divergence, progress)
+    writer = RunWriter(folder, record)
+    run = _Run(neighbourhood, feeder, writer, start, power_flow, check_every, on_divergence, progress, bulk)
     try:
         _outside_event_loops(run)
         if run.done < run.n_steps:
@@ -108,6 +123,7 @@ class _Run:
     check_every: int
     on_divergence: Divergence
     progress: Callable[[int], None] | None
+    bulk: bool
     done: int = 0
     cancelled: threading.Event = field(default_factory=threading.Event)
     began_s: float = field(default_factory=perf_counter)
@@ -153,7 +169,7 @@ class _Run:
                 n_steps=self.n_steps,
                 on_step=self.on_step,
             ).Recorder()
-            connect_feeder(world, neighbourhood, grid)
+            connect_feeder(world, neighbourhood, grid, bulk=self.bulk)
             connect_recorder(world, neighbourhood, grid, recorder)
             world.run(until=self.n_steps * step_size, print_progress=False, shutdown=False)
         finally:

@@ -69,7 +69,7 @@ class FleetEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc] 
         transformers' ratings in kW at nominal voltage, less what other loads draw; losses are left out.
         """
         feeder = scenario_feeder(scenario)
-        background_kw = np.stack([feeder.background_on_limits_kw(q) for q in scenario.time.quarters()])
+        background_kw = feeder.background_on_limits_over_kw(np.array(scenario.time.quarters())).T
         return cls(
             lambda seed: scenario_fleet(scenario.model_copy(update={"seed": seed}), feeder),
             feeder.limits.coupling,

@@ -94,6 +94,17 @@ class Feeder:
         """What all but the homes draws behind each limit, losses aside; `step` as in `Background.at`."""
         return np.asarray(self._background_coupling @ self.background.at(step)[0])
 
+    def background_on_limits_over_kw(
+        self, steps: Int[np.ndarray, " steps"]
+    ) -> Float[np.ndarray, "limits steps"]:
+        """The same in many steps of the year, at the cost of the series behind each limit."""
+        coupling, background = self._background_coupling, self.background
+        constant_kw = np.broadcast_to((coupling @ background.p_kw)[:, None], (coupling.shape[0], len(steps)))
+        if not background.series_names:
+            return constant_kw.copy()
+        weight_kw = (coupling @ background.p_weight_kw).toarray()
+        return constant_kw + weight_kw @ background.series[steps % len(background.series)].T
+
     def cable_graph(self, limit: int) -> nx.Graph:
         """Household rows and "meter" of one limit, joined where they are neighbours along the cables."""
         node_of_bus = self.wiring.node_of_bus

@@ -22,20 +22,35 @@ from grid_cosim.plots.style import (
     style_legend,
     time_figure,
 )
+from grid_cosim.plots.thinning import blocks, thinned
 from grid_cosim.results import Results, Run
 
 _DASHED: dict[str, Any] = {"line_color": INK, "line_dash": "6 4", "line_width": 1.5}
 
 
+MOST_LIMITS = 24
+"""Limits whose curves a page holds at most, the most loaded ones."""
+
+
 def worst_limit(results: Results) -> str:
     """The limit that came closest to, or farthest beyond, its limit in any run."""
-    ratios = [
-        (limits["loading_percent"] / limits["limit_percent"]).groupby(limits["limit"], observed=True).max()
-        for limits in (run.table("limits") for run in results.runs.values())
-        if len(limits)
-    ]
-    known = pd.concat(ratios).dropna() if ratios else pd.Series(dtype=float)
-    return str(known.idxmax() if len(known) else results.topology.limits["limit"].iloc[0])
+    return limits_shown(results)[0]
+
+
+def limits_shown(results: Results) -> list[str]:
+    """The limits that can be looked at: the most loaded in any run first, the others as in the topology."""
+    summaries = [run.table("limit_summary") for run in results.runs.values()]
+    known = pd.concat(
+        [part.astype({"limit": object}).set_index("limit")["peak_of_limit_percent"] for part in summaries]
+    ).dropna()
+    peaks = known.groupby(level=0).max().sort_values(ascending=False, kind="stable")
+    every = results.topology.limits["limit"].astype(str).tolist()
+    first = str(known.idxmax()) if len(known) else every[0]
+    loaded = set(peaks.index[:MOST_LIMITS]) if len(peaks) else set(every[:MOST_LIMITS])
+    others = [limit for limit in every if limit != first]
+    if len(every) > MOST_LIMITS:
+        others = [limit for limit in others if limit in loaded][: MOST_LIMITS - 1]
+    return [first, *others]
 
 
 def transformer_loading(results: Results, *, limit: str | None = None, x_range: Any = None) -> figure:
@@ -61,9 +76,9 @@ def price(results: Results, *, limit: str | None = None, x_range: Any = None) ->
     """Congestion price of one limit: mean of its members' copies, in the band from smallest to largest."""
     plot = time_figure(name="price", y_label="congestion price, EUR/kWh", height=300, x_range=x_range)
     mean, low, high = (f"price_{which}_eur_per_kwh" for which in ("mean", "min", "max"))
-    priced = [name for name, run in results.runs.items() if (run.table("limits")[high] > 0.0).any()]
+    priced = [name for name, run in results.runs.items() if run.table("totals")["priced_limits"].any()]
     source, runs = _limit_source(results, [mean, low, high], limit, priced)
-    common = [name for name in priced if _is_common(results.runs[name], low, high)]
+    common = [name for name in priced if _is_common(results.runs[name])]
     for controller, colour in runs.items():
         look = {"source": source, "legend_label": controller}
         if controller in common or not common:
@@ -72,24 +87,24 @@ def price(results: Results, *, limit: str | None = None, x_range: Any = None) ->
         plot.step("time", f"{mean} {controller}", mode="after", color=colour, line_width=2, **look)
     value = f"@{{{mean} %s}}{{0.000}} (@{{{low} %s}}{{0.000}} – @{{{high} %s}}{{0.000}}) EUR/kWh"
     _finish(plot, source, list(runs), value, from_zero_up=True)
-    if common:  # private prices of homes that do not talk may be anything: neither band nor axis is theirs
+    if common and runs:  # private prices of homes that do not talk may be anything: no axis is theirs
         plot.y_range.end = _ROOM_ABOVE * max(
-            results.runs[name].table("limits")[mean].max() for name in common
+            results.runs[name].table("limit_summary")["price_max_eur_per_kwh"].max() for name in common
         )
     return plot
 
 
-def _is_common(run: Run, low: str, high: str) -> bool:
+def _is_common(run: Run) -> bool:
     """Whether homes have the price together: they agree on it by messages, or it is given to all alike."""
-    limits = run.table("limits")
-    return bool(limits["messages"].any() or (limits[low] == limits[high]).all())
+    totals = run.table("totals")
+    return bool(totals["messages"].any() or (totals["price_spread_eur_per_kwh"] == 0.0).all())
 
 
 def tariff(results: Results, *, x_range: Any = None) -> figure:
     """What energy costs, the same for every controller; nothing is drawn where it never changes."""
     plot = time_figure(name="tariff", y_label="tariff, EUR/kWh", height=220, x_range=x_range)
-    longest = max((run.table("households") for run in results.runs.values()), key=len)
-    price = longest.drop_duplicates("time").set_index("time")["tariff_eur_per_kwh"]
+    longest = max((run.table("totals") for run in results.runs.values()), key=len)
+    price = longest.set_index("time")["tariff_eur_per_kwh"]
     if price.nunique() > 1:
         starts = block_starts(len(price))
         largest = np.fmax.reduceat(price.to_numpy(), starts)
@@ -139,10 +154,9 @@ def indoor_temperature(results: Results, *, x_range: Any = None) -> figure:
 
 
 def _temperature_band(run: Run) -> pd.DataFrame:
-    devices = run.table("devices")
-    wide = _wide(devices[devices["temperature_c"].notna()], "device", "temperature_c")
-    low, median, high = np.nanpercentile(wide.to_numpy(), [5, 50, 95], axis=1) if len(wide) else ([], [], [])
-    return pd.DataFrame({"low": low, "median": median, "high": high}, index=wide.index)
+    columns = {f"temperature_{name}_c": name for name in ("low", "median", "high")}
+    band = run.table("totals").set_index("time")[list(columns)].rename(columns=columns)
+    return band[band["median"].notna()]
 
 
 def _energy(
@@ -152,7 +166,7 @@ def _energy(
     columns = [column, asked] if asked else [column]
 
     def sums(run: Run) -> pd.DataFrame:
-        per_step = run.table("devices").groupby("time")[columns].sum()
+        per_step = run.table("totals").set_index("time")[columns].dropna()
         return per_step.cumsum() if running else per_step
 
     source, runs = _source(results, sums)
@@ -168,18 +182,33 @@ def _energy(
 def _limit_source(
     results: Results, columns: list[str], shown: str | None, controllers: list[str] | None = None
 ) -> tuple[ColumnDataSource, dict[str, str]]:
-    """The columns of every limit, and under their own names those of the limit that is shown."""
-    shown = worst_limit(results) if shown is None else shown
+    """The columns of the limits that can be looked at, and under their own names those of the one shown.
 
-    def of_run(run: Run) -> pd.DataFrame:
-        wide = run.table("limits").pivot(index="time", columns="limit", values=columns)
-        own = {column: wide[(column, shown)] for column in columns if (column, shown) in wide}
-        named = {f"{limit}/{column}": wide[(column, limit)] for column, limit in wide.columns}
-        return pd.DataFrame(own | named, index=wide.index, dtype=np.float32)
-
-    source, runs = _source(results, of_run, controllers)
-    source.tags = ["switch_limit", *(f"{column} {controller}" for controller in runs for column in columns)]
-    return source, runs
+    Long runs are thinned to the largest value of each block of steps, smallest copies to the smallest.
+    """
+    limits = limits_shown(results)
+    shown = limits[0] if shown is None else shown
+    limits = limits if shown in limits else [shown, *limits]
+    names = [
+        name
+        for name in (results.runs if controllers is None else controllers)
+        if results.runs[name].n_rows("limits")
+    ]
+    if not names:
+        return ColumnDataSource({"time": []}), {}
+    on = blocks(results)
+    data: dict[str, np.ndarray] = {"time": on.begins}
+    for name in names:
+        how = {column: "min" if "_min_" in column else "max" for column in columns}
+        worst = thinned(results.runs[name], "limits", how, limits, on)
+        for column, values in worst.items():
+            of_limit = values.T.astype(np.float32)
+            data[f"{column} {name}"] = of_limit[limits.index(shown)]
+            data |= {f"{limit}/{column} {name}": row for limit, row in zip(limits, of_limit, strict=True)}
+    source = ColumnDataSource(data)
+    source.tags = ["switch_limit", *(f"{column} {name}" for name in names for column in columns)]
+    colours = controller_colours(results.runs)
+    return source, {name: colours[name] for name in names}
 
 
 def _source(
@@ -204,11 +233,6 @@ def _source(
         data[name] = thin.reduceat(together[name].to_numpy(), starts)
     colours = controller_colours(results.runs)
     return ColumnDataSource(data), {controller: colours[controller] for controller in parts}
-
-
-def _wide(frame: pd.DataFrame, key: str, column: str) -> pd.DataFrame:
-    """One row per time and one column per id."""
-    return frame.pivot(index="time", columns=key, values=column)
 
 
 def _finish(

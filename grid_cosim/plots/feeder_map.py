@@ -22,12 +22,12 @@ from grid_cosim.plots.style import (
     FONT,
     INK,
     LOADING_MAX_PERCENT,
-    block_starts,
     loading_palette,
     style,
     voltage_palette,
 )
-from grid_cosim.results import Results, Topology
+from grid_cosim.plots.thinning import blocks, thinned
+from grid_cosim.results import Results, Run, Topology
 
 LOADING_STEP_PERCENT = 0.1
 VOLTAGE_STEP_PU = 1e-4
@@ -35,6 +35,9 @@ UNKNOWN = np.uint16(65_535)
 """Stands for a value that is not known: the run stopped before, or the power flow did not converge."""
 MAX_FRAMES = 480
 """Moments on a map's slider at most; longer runs show the worst of each block of steps."""
+_MAX_CELLS = 1_000_000
+"""Values on a map at most, per run: large networks have fewer moments, but not less than these."""
+_LEAST_FRAMES = 48
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class MapFrames:
     """Controller → (frames, limits) uint16, in `LOADING_STEP_PERCENT` of the rating."""
     home_voltage: dict[str, np.ndarray]
     """Controller → (frames, homes) uint16, in `VOLTAGE_STEP_PU`; in a block of steps, the lowest."""
+    steps_each: int = 1
+    """Control steps of which a moment shows the worst."""
 
     def worst(self) -> tuple[str, int]:
         """Controller and frame with the largest loading of a limit."""
@@ -63,39 +68,30 @@ class MapFrames:
 def map_frames(results: Results, *, max_frames: int = MAX_FRAMES) -> MapFrames:
     """All moments of all runs, in the order of the topology's lines, limits and homes."""
     topology = results.topology
-    times = max((_times(run.table("limits")) for run in results.runs.values()), key=len)
-    starts = block_starts(len(times), max_frames)
+    n_elements = len(topology.lines) + len(topology.limits) + len(topology.homes)
+    most = int(np.clip(_MAX_CELLS // max(n_elements, 1), min(_LEAST_FRAMES, max_frames), max_frames))
+    on = blocks(results, most=most, multiple_of=_recorded_every(results))
+
+    def frames(run: Run, table: str, column: str, ids: pd.Series, step: float, how: str) -> np.ndarray:
+        return _whole(thinned(run, table, {column: how}, ids.tolist(), on)[column], step)
+
     line, limit, voltage = {}, {}, {}
-    for controller, run in results.runs.items():
-        line[controller] = _frames(
-            run.table("lines"),
-            "line",
-            "loading_percent",
-            topology.lines["line"],
-            times,
-            starts,
-            LOADING_STEP_PERCENT,
-        )
-        limit[controller] = _frames(
-            run.table("limits"),
-            "limit",
-            "loading_percent",
-            topology.limits["limit"],
-            times,
-            starts,
-            LOADING_STEP_PERCENT,
-        )
-        voltage[controller] = _frames(
-            run.table("buses"),
-            "bus",
-            "vm_pu",
-            topology.homes["bus"],
-            times,
-            starts,
-            VOLTAGE_STEP_PU,
-            lowest=True,
-        )
-    return MapFrames(times[starts], line, limit, voltage)
+    for name, run in results.runs.items():
+        percent = ("loading_percent", LOADING_STEP_PERCENT, "max")
+        line[name] = frames(run, "lines", percent[0], topology.lines["line"], *percent[1:])
+        limit[name] = frames(run, "limits", percent[0], topology.limits["limit"], *percent[1:])
+        voltage[name] = frames(run, "buses", "vm_pu", topology.homes["bus"], VOLTAGE_STEP_PU, "min")
+    return MapFrames(on.begins, line, limit, voltage, on.steps_each)
+
+
+def _recorded_every(results: Results) -> int:
+    """Steps from one recorded row of a line or bus to the next."""
+    for run in results.runs.values():
+        for table, elements in (("lines", results.topology.lines), ("buses", results.topology.buses)):
+            steps = run.n_rows(table) / max(len(elements), 1)
+            if steps >= 1.0:
+                return max(1, round(run.n_rows("totals") / steps))
+    return 1
 
 
 def feeder_map(results: Results, *, frames: MapFrames | None = None, controller: str | None = None) -> figure:
@@ -265,25 +261,8 @@ def _colour_bar(mapper: LinearColorMapper, title: str, ticker: FixedTicker | Bas
     )
 
 
-def _times(limits: pd.DataFrame) -> np.ndarray:
-    return np.asarray(limits["time"].drop_duplicates().to_numpy())
-
-
-def _frames(
-    frame: pd.DataFrame,
-    key: str,
-    column: str,
-    ids: pd.Series,
-    times: np.ndarray,
-    starts: np.ndarray,
-    step: float,
-    *,
-    lowest: bool = False,
-) -> np.ndarray:
-    """(frames, ids) of whole numbers of a step; the worst in each block of time steps."""
-    wide = frame.pivot(index="time", columns=key, values=column).reindex(index=times, columns=ids)
-    values = wide.to_numpy(dtype=float)
-    worst = (np.fmin if lowest else np.fmax).reduceat(values, starts, axis=0) if len(starts) else values
+def _whole(worst: np.ndarray, step: float) -> np.ndarray:
+    """(frames, ids) as whole numbers of a step."""
     known = np.isfinite(worst)
     whole = np.clip(np.round(np.where(known, worst, 0.0) / step), 0, int(UNKNOWN) - 1).astype(np.uint16)
     return np.where(known, whole, UNKNOWN).astype(np.uint16)

@@ -18,10 +18,11 @@ from markupsafe import Markup
 
 from grid_cosim import plots
 from grid_cosim.metrics import KPIS, is_good, kpis, told, voltage_band
-from grid_cosim.plots.curves import worst_limit
+from grid_cosim.plots.curves import limits_shown
 from grid_cosim.plots.feeder_map import LOADING_STEP_PERCENT, VOLTAGE_STEP_PU
 from grid_cosim.plots.style import loading_palette
-from grid_cosim.report.agreement import agreement_rows
+from grid_cosim.plots.thinning import blocks
+from grid_cosim.report.agreement import agreement_rows, priced_limits
 from grid_cosim.report.reading import Values, reading, warnings
 from grid_cosim.results import Results
 
@@ -73,6 +74,8 @@ def build_report(results: Results) -> str:
         agreement=_agreement(results),
         divs=dict.fromkeys(("loading", *_CURVES)) | {name: Markup(div) for name, div in divs.items()},
         n_frames=len(frames.times),
+        thinning=_thinning(results, frames),
+        unrecorded=_unrecorded(results),
         bokeh=Markup(_bokeh()),
         figures_script=Markup(_inside_script(script)),
         payload=Markup(_inside_script(json.dumps(_payload(results, figures, frames, colours)))),
@@ -157,19 +160,41 @@ def _packed(frames: np.ndarray) -> dict[str, Any]:
 
 
 def _period(results: Results) -> dict[str, Any]:
-    times = max((run.table("limits")["time"] for run in results.runs.values()), key=len)
-    return {"first": times.min(), "last": times.max(), "steps": times.nunique()} if len(times) else {}
+    times = max((run.table("totals", ["time"])["time"] for run in results.runs.values()), key=len)
+    return {"first": times.min(), "last": times.max(), "steps": len(times)} if len(times) else {}
 
 
 def _limits_by_peak(results: Results) -> list[tuple[str, str]]:
-    """Id and label of every limit, the most loaded first."""
-    first = worst_limit(results)
+    """Id and label of the limits that can be looked at, the most loaded first."""
     limits = results.topology.limits
     labels = {
         row.limit: f"{row.limit} · {row.name_} · {row.rated_kva:,.0f} kVA"
         for row in limits.rename(columns={"name": "name_"}).itertuples()
     }
-    return [(first, labels[first]), *((limit, label) for limit, label in labels.items() if limit != first)]
+    return [(limit, labels[limit]) for limit in limits_shown(results)]
+
+
+def _thinning(results: Results, frames: plots.MapFrames) -> dict[str, str]:
+    """How long a point of the curves and a moment of the map last, in words; empty where it is a step."""
+    steps = {"curves": blocks(results).steps_each, "map": frames.steps_each}
+    return {
+        name: _duration(n * results.basis.dt_h) if n > 1 and len(frames.times) > 1 else ""
+        for name, n in steps.items()
+    }
+
+
+def _duration(hours: float) -> str:
+    return f"{round(60 * hours)} min" if hours < 1.0 else f"{hours:g} h"
+
+
+_OF_EVERY_ELEMENT = ("limits", "lines", "buses")
+"""Tables without which something on the page stays empty."""
+
+
+def _unrecorded(results: Results) -> list[str]:
+    """Those of which no run that started has rows."""
+    runs = [run for run in results.runs.values() if run.started]
+    return [table for table in _OF_EVERY_ELEMENT if runs and not any(run.n_rows(table) for run in runs)]
 
 
 def _kpi_rows(results: Results, values: Values) -> list[dict[str, Any]]:
@@ -191,15 +216,16 @@ def _kpi_rows(results: Results, values: Values) -> list[dict[str, Any]]:
 
 def _agreement(results: Results) -> dict[str, Any] | None:
     """The table of what was agreed: only columns in which something stands; None where nothing was."""
-    rows = agreement_rows(results)
+    rows = agreement_rows(results, most=_MOST_LIMITS)
     if not rows:
         return None
+    hidden = sum(len(priced_limits(run)) for run in results.runs.values()) - len(rows[:_MOST_LIMITS])
     shown = {
         name: heading
         for name, heading in _AGREED.items()
         if any(np.isfinite(getattr(row, name).measured) for row in rows)
     }
-    return {"rows": rows[:_MOST_LIMITS], "pairs": shown, "hidden": len(rows[_MOST_LIMITS:])}
+    return {"rows": rows[:_MOST_LIMITS], "pairs": shown, "hidden": hidden}
 
 
 def _significant(value: float) -> str:

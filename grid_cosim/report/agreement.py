@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,20 +53,32 @@ class AgreementRow:
     """How far estimates of the excess were off."""
 
 
-def agreement_rows(results: Results) -> list[AgreementRow]:
-    """Every limit that had a price under a controller that negotiated; the dearest first."""
+def agreement_rows(results: Results, *, most: int | None = None) -> list[AgreementRow]:
+    """The limits, or the dearest of them, that had a price under a controller that negotiated."""
     rows = []
     for controller, run in results.runs.items():
-        prices = run.table("limits").groupby("limit", observed=True)["price_mean_eur_per_kwh"].max()
-        dearest = prices[prices > 0.0].sort_values(ascending=False, kind="stable")
-        negotiated = len(run.table("agreement")) > 0
-        rows += [_row(controller, str(limit), run) for limit in dearest.index if negotiated]
+        dearest = priced_limits(run)[:most]
+        if dearest:
+            promised = _of(run, "agreement", None, dearest)
+            limits = _of(run, "limits", _MEASURED, dearest)
+            rows += [_row(controller, limit, promised[limit], limits[limit]) for limit in dearest]
     return rows
 
 
-def _row(controller: str, limit: str, run: Run) -> AgreementRow:
-    promised = _of(run.table("agreement"), limit)
-    limits = _of(run.table("limits"), limit).loc[promised.index]
+def priced_limits(run: Run) -> list[str]:
+    """Limits that had a price on which homes negotiated, the dearest first; none without records."""
+    if not run.n_rows("agreement") or not run.n_rows("limits"):
+        return []
+    prices = run.table("limit_summary").set_index("limit")["price_max_eur_per_kwh"]
+    dearest = prices[prices > 0.0].sort_values(ascending=False, kind="stable")
+    return [str(limit) for limit in dearest.index]
+
+
+_MEASURED = ("time", "limit", "price_mean_eur_per_kwh", "rounds", "consensus_error_eur_per_kwh")
+
+
+def _row(controller: str, limit: str, promised: pd.DataFrame, limits: pd.DataFrame) -> AgreementRow:
+    limits = limits.loc[promised.index]
     price = limits["price_mean_eur_per_kwh"]
     contraction = promised["contraction"].max()
     drift = promised["drift_eur_per_kwh"].to_numpy()[:, None]
@@ -87,6 +100,8 @@ def _row(controller: str, limit: str, run: Run) -> AgreementRow:
     )
 
 
-def _of(table: pd.DataFrame, limit: str) -> pd.DataFrame:
-    """The rows of one limit by their time."""
-    return table[table["limit"] == limit].set_index("time")
+def _of(run: Run, table: str, columns: Sequence[str] | None, limits: list[str]) -> dict[str, pd.DataFrame]:
+    """The rows of some limits by their time; the others are read, but not kept."""
+    kept = [part[part["limit"].isin(limits)] for part in run.parts(table, columns)]
+    rows = pd.concat([part.astype({"limit": object}) for part in kept])
+    return {str(limit): part.set_index("time") for limit, part in rows.groupby("limit")}

@@ -18,7 +18,7 @@ def reading(results: Results, controller: str, values: Values) -> str:
     run = results.runs[controller]
     if not run.started:
         return "has no results."
-    clauses = [_limit_clause(controller, run, values[controller])]
+    clauses = [_limit_clause(controller, run, values[controller], results.basis.dt_h)]
     clauses += [_energy_clause(values[controller]), _cold_clause(controller, values)]
     until = "" if run.status == "complete" else "stopped early; until then it "
     return until + "; ".join(clause for clause in clauses if clause) + "."
@@ -46,30 +46,22 @@ def when(time: object) -> str:
     return f"{pd.Timestamp(time):%a %d %b %H:%M}"
 
 
-def _limit_clause(controller: str, run: Run, values: Mapping[str, float]) -> str:
-    limits = run.table("limits")
-    share = limits["loading_percent"] / limits["limit_percent"]
+def _limit_clause(controller: str, run: Run, values: Mapping[str, float], dt_h: float) -> str:
+    totals = run.table("totals")
+    share = totals["peak_of_limit_percent"]
     if not share.notna().any():
         return "has no loading to show"
     peak = values["peak_loading_percent"]
     if is_good("peak_loading_percent", controller, {controller: values}):
         return f"holds the limit, transformer peak {percent(peak)}"
-    worst = limits.loc[share.idxmax()]
-    hours = _hours_above(limits)
+    limits = run.table("limit_summary")
+    worst = limits.loc[limits["peak_of_limit_percent"].idxmax(), "limit"] if len(limits) else "a limit"
+    hours = float((totals["limits_above"] > 0).sum() * dt_h)
     above = percent(values["energy_above_limit_percent"])
     return (
-        f"overloads {worst['limit']}, peak {percent(peak)} of its limit on {when(worst['time'])}, "
+        f"overloads {worst}, peak {percent(peak)} of its limit on {when(totals['time'][share.idxmax()])}, "
         f"{hours:g} h above it, {above} of the energy"
     )
-
-
-def _hours_above(limits: pd.DataFrame) -> float:
-    """Time in which at least one limit was exceeded."""
-    times = np.sort(limits["time"].unique())
-    if len(times) < 2:
-        return 0.0
-    above = limits.loc[limits["loading_percent"] > limits["limit_percent"], "time"].nunique()
-    return float(above * ((times[1] - times[0]) / np.timedelta64(3600, "s")))
 
 
 def _energy_clause(values: Mapping[str, float]) -> str:
@@ -97,7 +89,7 @@ def _cold_clause(controller: str, values: Values) -> str:
 def _status_warnings(controller: str, run: Run) -> list[str]:
     if run.status == "complete":
         return []
-    times = run.table("limits")["time"]
+    times = run.table("totals", ["time"])["time"]
     until = f"; its results end on {when(times.max())}" if len(times) else "; it has no results"
     reason = f": {run.message.rstrip('.')}" if run.message else ""
     return [f"{controller} {'failed' if run.status == 'failed' else 'was interrupted'}{reason}{until}."]
@@ -109,7 +101,7 @@ def _power_flow_warnings(controller: str, run: Run) -> list[str]:
     diverged = grid.loc[~grid["converged"].astype(bool), "time"]
     if len(diverged):
         found.append(
-            f"{controller}: the power flow did not converge in {_steps(diverged)}, first on "
+            f"{controller}: the power flow did not converge in {_many(len(diverged))}, first on "
             f"{when(diverged.min())}. Nothing is shown there."
         )
     checked = grid["ac_check_dv_pu"].max()
@@ -120,32 +112,28 @@ def _power_flow_warnings(controller: str, run: Run) -> list[str]:
 
 def _saturation_warnings(controller: str, run: Run) -> list[str]:
     """Limits that even the largest price could not hold, where not the inflexible load alone is too much."""
-    limits = run.table("limits")
-    stuck = limits[limits["saturated"].astype(bool) & ~_hopeless(limits)]
+    limits = run.table("limit_summary")
     return [
-        f"{controller}: the largest price was not enough for {limit} in {_steps(rows)}, first on "
-        f"{when(rows['time'].min())}. Either nothing more could be postponed behind it, or the homes had too "
-        "few rounds to agree."
-        for limit, rows in stuck.groupby("limit", observed=True)
+        f"{controller}: the largest price was not enough for {row.limit} in {_many(row.saturated_steps)}, "
+        f"first on {when(row.saturated_first)}. Either nothing more could be postponed behind it, or the "
+        "homes had too few rounds to agree."
+        for row in limits[limits["saturated_steps"] > 0].itertuples()
     ]
 
 
-def _hopeless(limits: pd.DataFrame) -> pd.Series:
-    """Where the inflexible load alone exceeds the limit."""
-    return limits["base_kw"] > limits["limit_kw"] - limits["offset_kw"]
-
-
-def _steps(rows: pd.DataFrame | pd.Series) -> str:
-    return f"{len(rows)} step{'s' if len(rows) > 1 else ''}"
+def _many(steps: int) -> str:
+    return f"{steps} step{'s' if steps > 1 else ''}"
 
 
 def _hopeless_limits(results: Results) -> dict[str, str]:
     """Limits that the inflexible load alone exceeds, each with words: no controller can help."""
     seen: dict[str, str] = {}
     for run in results.runs.values():
-        limits = run.table("limits")
-        hopeless = limits[_hopeless(limits)]
-        for limit, rows in hopeless.groupby("limit", observed=True):
-            text = f"{limit}: the inflexible load alone exceeds the limit in {_steps(rows)}, first on "
-            seen.setdefault(str(limit), f"{text}{when(rows['time'].min())}. No controller can hold it there.")
+        limits = run.table("limit_summary")
+        for row in limits[limits["hopeless_steps"] > 0].itertuples():
+            text = (
+                f"{row.limit}: the inflexible load alone exceeds the limit in {_many(row.hopeless_steps)}, "
+            )
+            words = f"first on {when(row.hopeless_first)}. No controller can hold it there."
+            seen.setdefault(str(row.limit), text + words)
     return seen

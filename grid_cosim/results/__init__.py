@@ -6,14 +6,19 @@ controller with its Parquet tables; `kpis.json` and `report.html` are computed f
 
 from __future__ import annotations
 
+from grid_cosim.results.parquet import empty_table, read_table, write_table
+from grid_cosim.results.record import Detail, Record
 from grid_cosim.results.store import Basis, Results, Run, Topology, staged_folder, write_description
-from grid_cosim.results.tables import TABLES, Column, empty_table, read_table, write_table
+from grid_cosim.results.tables import RECORDED, TABLES, Column
 from grid_cosim.results.writer import RunWriter
 
 __all__ = [
+    "RECORDED",
     "TABLES",
     "Basis",
     "Column",
+    "Detail",
+    "Record",
     "Results",
     "Run",
     "RunWriter",

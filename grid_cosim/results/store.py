@@ -15,7 +15,9 @@ import pandas as pd
 import tomlkit
 
 from grid_cosim.errors import ResultsError
-from grid_cosim.results.tables import TABLES, columns_of, empty_table, read_table, write_table
+from grid_cosim.results.derived import TABLE_OF, summary, totals
+from grid_cosim.results.parquet import empty_table, read_parts, read_table, rows_in, write_table
+from grid_cosim.results.tables import TABLES, columns_of
 from grid_cosim.results.writer import STATUS_FILE, Status, write_json
 
 FORMAT = 1
@@ -98,15 +100,56 @@ class Run:
     """Why it is not complete."""
     wall_time_s: float = float("nan")
 
+    _derived: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     @property
     def started(self) -> bool:
         """Whether it has the rows of at least one step."""
-        return "limits" in self.tables and len(self.tables["limits"]) > 0
+        return any(self.n_rows(name) for name in ("totals", "limits"))
 
-    def table(self, name: str) -> pd.DataFrame:
-        """The rows of a table; a table without rows where the run wrote none."""
+    def n_rows(self, name: str) -> int:
+        """How many rows of a table were recorded; reads none of them."""
+        if name not in self.tables:
+            return 0
+        return self.tables.n_rows(name) if isinstance(self.tables, StoredTables) else len(self.tables[name])
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The rows of a table, or some of its columns; a table without rows where the run wrote none.
+
+        Whole tables stay in memory. `totals` and the summaries of runs that were recorded without them are
+        reckoned from the rows.
+        """
         columns_of(name)
-        return self.tables[name] if name in self.tables else empty_table(name)
+        if name in self.tables:
+            if columns is not None and isinstance(self.tables, StoredTables):
+                return self.tables.read(name, columns)
+            whole = self.tables[name]
+        elif name == "totals" or name in TABLE_OF:
+            if name not in self._derived:
+                made = totals(self._in_order) if name == "totals" else summary(name, self._in_order)
+                self._derived[name] = made
+            whole = self._derived[name]
+        else:
+            whole = empty_table(name)
+        return whole if columns is None else whole[list(columns)]
+
+    def parts(self, name: str, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+        """The rows of a table, or some of its columns, some hundred thousand rows at a time."""
+        if isinstance(self.tables, StoredTables) and name in self.tables:
+            yield from self.tables.parts(name, columns)
+        else:
+            yield self.table(name, columns)
+
+    def _in_order(self, name: str) -> Iterator[pd.DataFrame]:
+        """The parts of a table by time; a table that somebody wrote in another order is sorted as a whole."""
+        latest = pd.Timestamp.min
+        for part in self.parts(name, ["time"]):
+            times = part["time"]
+            if len(times) and (times.iloc[0] < latest or not times.is_monotonic_increasing):
+                yield self.table(name).sort_values("time", kind="stable")
+                return
+            latest = times.iloc[-1] if len(times) else latest
+        yield from self.parts(name)
 
 
 @dataclass(frozen=True)
@@ -254,7 +297,7 @@ def _peek(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _StoredTables(Mapping[str, pd.DataFrame]):
+class StoredTables(Mapping[str, pd.DataFrame]):
     """The finished tables of a controller's folder, each read once, when it is first asked for."""
 
     folder: Path
@@ -264,11 +307,28 @@ class _StoredTables(Mapping[str, pd.DataFrame]):
         if table not in self:
             raise KeyError(table)
         if table not in self._read:
-            self._read[table] = read_table(self.folder / f"{table}.parquet", table)
+            self._read[table] = read_table(self._path(table), table)
         return self._read[table]
 
+    def read(self, table: str, columns: Sequence[str]) -> pd.DataFrame:
+        """Some columns, which are not kept."""
+        if table in self._read:
+            return self._read[table][list(columns)]
+        return read_table(self._path(table), table, columns=columns)
+
+    def parts(self, table: str, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+        """One row group after the other."""
+        return read_parts(self._path(table), table, columns=columns)
+
+    def n_rows(self, table: str) -> int:
+        """The number of rows, without reading them."""
+        return rows_in(self._path(table), table)
+
+    def _path(self, table: str) -> Path:
+        return self.folder / f"{table}.parquet"
+
     def __contains__(self, table: object) -> bool:
-        return table in TABLES and (self.folder / f"{table}.parquet").is_file()
+        return table in TABLES and self._path(str(table)).is_file()
 
     def __iter__(self) -> Iterator[str]:
         return (table for table in TABLES if table in self)
@@ -278,7 +338,7 @@ class _StoredTables(Mapping[str, pd.DataFrame]):
 
 
 def _load_run(folder: Path) -> Run:
-    tables = _StoredTables(folder)
+    tables = StoredTables(folder)
     if not (folder / STATUS_FILE).is_file():
         return Run(tables, "interrupted", "it was not started")
     ended = _read_json(folder / STATUS_FILE)

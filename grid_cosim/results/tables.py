@@ -1,25 +1,14 @@
-"""The tables of a run: one registry of columns, units and meanings, and the one way to read and write them.
-
-Bytes are a function of the rows alone: no timestamps, no pandas metadata, fixed compression and row groups.
-"""
+"""The tables of a run: one registry of columns, units and meanings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-
-from grid_cosim.errors import ResultsError
-
-ROW_GROUP_ROWS = 200_000
-"""Rows per Parquet row group: what a streaming writer holds in memory at most, per table."""
 
 _TIME = pa.timestamp("ms")
 _NAME = pa.dictionary(pa.int32(), pa.string())
@@ -41,13 +30,30 @@ class Column:
     """What it says, for the documentation and the schema's metadata."""
 
     @property
+    def is_name(self) -> bool:
+        """Whether it holds names."""
+        return bool(self.dtype == _NAME)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it holds times."""
+        return bool(self.dtype == _TIME)
+
+    @property
+    def stored(self) -> np.dtype:
+        """Its numpy dtype; that of the numbers which stand for names."""
+        if self.is_time:
+            return np.dtype("datetime64[ms]")
+        return np.dtype(np.int32 if self.is_name else self.dtype.to_pandas_dtype())
+
+    @property
     def unknown(self) -> Any:
         """What stands where nobody knows: nothing was counted or seen, and no number is a number."""
         return {_COUNT: 0, _FLAG: False}.get(self.dtype, np.nan)
 
 
 def _table(**columns: Column) -> Mapping[str, Column]:
-    """Put the time that every table has in front."""
+    """Put the time that every table but the summaries has in front."""
     time = Column(_TIME, "", "start of the control step, local time without a zone")
     return MappingProxyType({"time": time, **columns})
 
@@ -98,6 +104,12 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
                 "%",
                 "AC loading of the element, of its rating; of a voltage, the used share of the permitted drop "
                 "or rise",
+            ),
+            counts=Column(
+                _FLAG,
+                "",
+                "whether it is about the flow through a transformer or line, towards the homes: what KPIs of "
+                "loading count, each element once",
             ),
             limit_percent=Column(_FLOAT, "%", "AC loading that counts as the limit"),
             limit_kw=Column(_FLOAT, "kW", "what the element can carry, as its meter estimated it"),
@@ -186,84 +198,124 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
                 _FLOAT, "pu", "largest voltage difference to a plain power flow; NaN: not checked"
             ),
         ),
+        "totals": _table(
+            p_kw=Column(_FLOAT, "kW", "net power of all households"),
+            base_kw=Column(_FLOAT, "kW", "its inflexible part"),
+            flex_kw=Column(_FLOAT, "kW", "its flexible part"),
+            tariff_eur_per_kwh=Column(_FLOAT, "EUR/kWh", "what energy cost, for the first household"),
+            energy_eur_per_h=Column(_FLOAT, "EUR/h", "tariff times net power, sum over the households"),
+            flex_eur_per_h=Column(_FLOAT, "EUR/h", "tariff times flexible power, sum over the households"),
+            requested_kwh=Column(_FLOAT, "kWh", "electricity newly asked for, sum over the devices"),
+            due_kwh=Column(_FLOAT, "kWh", "energy whose deadline is settled, sum"),
+            served_kwh=Column(_FLOAT, "kWh", "energy delivered, sum"),
+            unserved_kwh=Column(_FLOAT, "kWh", "of the energy due, what was not delivered, sum"),
+            owed_kwh=Column(_FLOAT, "kWh", "energy still owed after the step, sum"),
+            cost_eur=Column(_FLOAT, "EUR", "delay, discomfort and undelivered energy, sum"),
+            terminal_cost_eur=Column(_FLOAT, "EUR", "what the state left at the end costs, sum"),
+            terminal_cost_without_energy_eur=Column(
+                _FLOAT, "EUR", "its part that is delay, discomfort and undelivered energy, sum"
+            ),
+            heated_homes=Column(_COUNT, "", "households in which a device had a temperature until now"),
+            too_cold_kelvin_hours=Column(_FLOAT, "K·h", "time below the comfort band, sum over these"),
+            temperature_low_c=Column(_FLOAT, "°C", "5 % of the temperatures are lower"),
+            temperature_median_c=Column(_FLOAT, "°C", "median temperature"),
+            temperature_high_c=Column(_FLOAT, "°C", "5 % of the temperatures are higher"),
+            peak_of_limit_percent=Column(_FLOAT, "%", "largest loading of a limit, as a share of the limit"),
+            limits_above=Column(_COUNT, "", "limits that were exceeded"),
+            carried_kw=Column(_FLOAT, "kW", "what the limited elements carried, sum of absolute values"),
+            excess_kw=Column(_FLOAT, "kW", "their part beyond the limits, p · (1 − limit / loading), sum"),
+            priced_limits=Column(_COUNT, "", "limits with a congestion price above zero"),
+            price_spread_eur_per_kwh=Column(
+                _FLOAT, "EUR/kWh", "largest minus smallest copy of the price, sum over these limits"
+            ),
+            messages=Column(_COUNT, "", "messages between neighbours"),
+            message_bytes=Column(_COUNT, "B", "their size"),
+            line_loading_max_percent=Column(_FLOAT, "%", "largest loading of a line"),
+            vm_min_pu=Column(_FLOAT, "pu", "lowest voltage of a bus"),
+            vm_max_pu=Column(_FLOAT, "pu", "highest voltage of a bus"),
+        ),
+        "household_summary": MappingProxyType(
+            {
+                "household": Column(_NAME, "", "the household"),
+                "p_mean_kw": Column(_FLOAT, "kW", "mean net power"),
+                "p_max_kw": Column(_FLOAT, "kW", "largest net power"),
+                "flex_mean_kw": Column(_FLOAT, "kW", "mean of its flexible part"),
+                "energy_mean_eur_per_h": Column(_FLOAT, "EUR/h", "tariff times net power, mean"),
+                "price_mean_eur_per_kwh": Column(_FLOAT, "EUR/kWh", "mean local congestion price"),
+            }
+        ),
+        "device_summary": MappingProxyType(
+            {
+                "device": Column(_NAME, "", "the device"),
+                "kind": Column(_NAME, "", "kind of device"),
+                "household": Column(_NAME, "", "the household that owns it"),
+                "p_mean_kw": Column(_FLOAT, "kW", "mean power"),
+                "requested_kwh": Column(_FLOAT, "kWh", "electricity asked for, sum"),
+                "due_kwh": Column(_FLOAT, "kWh", "energy whose deadline was settled, sum"),
+                "served_kwh": Column(_FLOAT, "kWh", "energy delivered, sum"),
+                "unserved_kwh": Column(_FLOAT, "kWh", "of the energy due, what was not delivered, sum"),
+                "owed_kwh": Column(_FLOAT, "kWh", "energy still owed after the last step"),
+                "age_max_h": Column(_FLOAT, "h", "largest age of energy owed"),
+                "temperature_min_c": Column(_FLOAT, "°C", "lowest indoor temperature"),
+                "too_cold_kelvin_hours": Column(_FLOAT, "K·h", "time below the comfort band, sum"),
+                "cost_eur": Column(_FLOAT, "EUR", "delay, discomfort and undelivered energy, sum"),
+                "terminal_cost_eur": Column(_FLOAT, "EUR", "what the state left at the end costs"),
+            }
+        ),
+        "limit_summary": MappingProxyType(
+            {
+                "limit": Column(_NAME, "", "the limited element"),
+                "peak_of_limit_percent": Column(_FLOAT, "%", "largest loading, as a share of the limit"),
+                "peak_time": Column(_TIME, "", "the first step in which it occurred"),
+                "steps_above": Column(_COUNT, "", "steps in which the limit was exceeded"),
+                "price_max_eur_per_kwh": Column(_FLOAT, "EUR/kWh", "largest mean congestion price"),
+                "hopeless_steps": Column(
+                    _COUNT, "", "steps in which the inflexible load alone exceeded the limit"
+                ),
+                "hopeless_first": Column(_TIME, "", "the first of them"),
+                "saturated_steps": Column(
+                    _COUNT, "", "other steps in which the largest price was not enough for the limit"
+                ),
+                "saturated_first": Column(_TIME, "", "the first of them"),
+            }
+        ),
+        "line_summary": MappingProxyType(
+            {
+                "line": Column(_NAME, "", "the line"),
+                "loading_max_percent": Column(_FLOAT, "%", "largest AC loading"),
+                "loading_max_time": Column(_TIME, "", "the first step in which it occurred"),
+                "loading_mean_percent": Column(_FLOAT, "%", "mean AC loading"),
+            }
+        ),
+        "bus_summary": MappingProxyType(
+            {
+                "bus": Column(_NAME, "", "the bus"),
+                "vm_min_pu": Column(_FLOAT, "pu", "lowest voltage magnitude"),
+                "vm_min_time": Column(_TIME, "", "the first step in which it occurred"),
+                "vm_max_pu": Column(_FLOAT, "pu", "highest voltage magnitude"),
+                "vm_max_time": Column(_TIME, "", "the first step in which it occurred"),
+            }
+        ),
     }
 )
-"""Table name → column name → what it is. Every table begins with `time`."""
+"""Table name → column name → what it is. All but the summaries begin with `time`."""
 
+RECORDED = ("households", "devices", "limits", "agreement", "lines", "buses", "grid")
+"""The tables that are sent; `totals` and the summaries are made of them."""
 
-def schema(table: str) -> Any:
-    """The Arrow schema of a table; every field carries its `unit` and `meaning` as metadata."""
-    fields = [
-        pa.field(name, column.dtype, metadata={"unit": column.unit, "meaning": column.meaning})
-        for name, column in columns_of(table).items()
-    ]
-    return pa.schema(fields, metadata={"table": table, "producer": "grid_cosim"})
+SUMMARY_OF = MappingProxyType(
+    {
+        "households": "household_summary",
+        "devices": "device_summary",
+        "limits": "limit_summary",
+        "lines": "line_summary",
+        "buses": "bus_summary",
+    }
+)
+"""Table → the table with one row per element of it, over all steps."""
 
 
 def columns_of(table: str) -> Mapping[str, Column]:
     """The columns of a table; a table that is not in `TABLES` is our mistake."""
     assert table in TABLES, f"no table named {table!r}; there are {', '.join(TABLES)}"
     return TABLES[table]
-
-
-def to_arrow(table: str, columns: Mapping[str, Any]) -> Any:
-    """Turn whole columns into an Arrow table of the registered schema.
-
-    Names are dictionary-encoded in order of appearance, so the same rows always give the same bytes.
-    """
-    wanted = columns_of(table)
-    assert set(columns) == set(wanted), (
-        f"{table}: columns {sorted(set(columns) ^ set(wanted))} are missing or unknown"
-    )
-    return pa.table(
-        [_to_array(columns[name], column.dtype) for name, column in wanted.items()], schema=schema(table)
-    )
-
-
-def _to_array(values: Any, dtype: Any) -> Any:
-    if dtype == _NAME:
-        plain = pa.array(np.asarray(values, dtype=object), type=pa.string())
-        return plain.dictionary_encode().cast(_NAME)
-    if dtype == _TIME:
-        return pa.array(as_times(values))
-    return pa.array(np.asarray(values, dtype=dtype.to_pandas_dtype()), from_pandas=False)
-
-
-def as_times(values: Any) -> np.ndarray:
-    """Times as `datetime64[ms]`; times with a zone are refused, since a run has local time only."""
-    index = pd.DatetimeIndex(np.atleast_1d(np.asarray(values)) if np.ndim(values) == 0 else values)
-    assert index.tz is None, "times are local times without a zone"
-    return np.asarray(index.values, dtype="datetime64[ms]")
-
-
-def open_parquet(path: Path, table: str) -> Any:
-    """A Parquet writer with the settings that make bytes reproducible."""
-    return pq.ParquetWriter(path, schema(table), compression="zstd", compression_level=3, version="2.6")
-
-
-def write_table(path: Path, table: str, frame: pd.DataFrame) -> None:
-    """Write a whole table to `path`, under a temporary name that is replaced in one go."""
-    partial = path.with_name(path.name + ".partial")
-    with open_parquet(partial, table) as writer:
-        for rows in _row_groups(len(frame)):
-            part = frame.iloc[rows]
-            writer.write_table(to_arrow(table, {name: part[name] for name in frame.columns}))
-    partial.replace(path)
-
-
-def _row_groups(n_rows: int) -> Iterator[slice]:
-    for start in range(0, n_rows, ROW_GROUP_ROWS):
-        yield slice(start, min(start + ROW_GROUP_ROWS, n_rows))
-
-
-def read_table(path: Path, table: str, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table, or some of its columns; names come back as categoricals, times as `datetime64[ms]`."""
-    try:
-        return pq.read_table(path, columns=columns).to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        raise ResultsError(path, f"the table {table!r} cannot be read ({error})") from error
-
-
-def empty_table(table: str) -> pd.DataFrame:
-    """A table without rows, with the dtypes of a full one."""
-    return schema(table).empty_table().to_pandas()

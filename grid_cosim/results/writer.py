@@ -10,46 +10,76 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grid_cosim.results.tables import ROW_GROUP_ROWS, TABLES, as_times, columns_of, open_parquet, to_arrow
+from grid_cosim.results.naming import Coded
+from grid_cosim.results.parquet import ROW_GROUP_ROWS, open_parquet, to_arrow
+from grid_cosim.results.record import Record
+from grid_cosim.results.rows import OneStep, StepRows
+from grid_cosim.results.summary import Summary
+from grid_cosim.results.tables import SUMMARY_OF, TABLES, columns_of
+from grid_cosim.results.totals import Totals, full_row
 
 Status = Literal["complete", "interrupted", "failed"]
 STATUS_FILE = "status.json"
+_EVERYTHING = Record()
 
 
 class RunWriter:
-    """Streams the tables of one controller's run into its folder.
+    """Streams the tables of one controller's run into its folder, in the detail that `record` asks for.
 
     Until `finish`, `status.json` says "running" and every table is called `<name>.parquet.partial`; what was
     appended until a failure is kept by `finish("failed", …)`. At most `ROW_GROUP_ROWS` rows per table wait in
-    memory, plus the step being appended.
+    memory. `totals` and the summaries are reckoned from all that is appended, whatever is kept of it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, record: Record = _EVERYTHING) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         for table in TABLES:
             for stale in (self._final(table), self._partial(table)):
                 stale.unlink(missing_ok=True)
-        self._buffers = {table: _Buffer(table) for table in TABLES}
+        self._record = record
+        self._rows = {table: StepRows(table) for table in TABLES}
+        self._buffers: dict[str, _Buffer] = {}
         self._parquet: dict[str, Any] = {}
+        self._totals = Totals()
+        self._summaries = {table: Summary(table) for table in SUMMARY_OF if record.keeps_summary(table)}
+        self._step = -1
+        self._now: np.datetime64 | None = None
+        self._told: dict[str, Any] = {}
         self._finished = False
         write_json(self.folder / STATUS_FILE, {"status": "running", "message": "", "wall_time_s": None})
 
     def append(self, table: str, columns: Mapping[str, Any]) -> None:
-        """Add the rows of one step: each column of the table as an array of its rows, or one for all."""
+        """Add the rows of one step: each column of the table as an array of its rows, or one for all.
+
+        Steps come one after the other, each with one time.
+        """
         assert not self._finished, "this run is finished"
-        buffer = self._buffers[table]
-        buffer.append(columns)
-        while buffer.n_rows >= ROW_GROUP_ROWS:
-            self._write(table, buffer.take(ROW_GROUP_ROWS))
+        rows = self._rows[table].of(columns)
+        if not rows.n_rows:
+            return
+        if rows.time != self._now:
+            self._end_step()
+            self._now, self._step = rows.time, self._step + 1
+        whole = rows.whole() if table in SUMMARY_OF else {}
+        if whole:
+            self._told |= self._totals.of(table, whole)
+        if table in self._summaries:
+            self._summaries[table].add(whole, rows.time)
+        if self._record.keeps_rows(table, self._step):
+            self._keep(table, rows)
 
     def finish(self, status: Status, message: str = "", wall_time_s: float = float("nan")) -> None:
         """Write what still waits in memory, give the tables their names, and say how the run ended."""
         assert not self._finished, "this run is finished"
+        self._end_step()
         self._finished = True
+        for table, summary in self._summaries.items():
+            if summary.n_elements:
+                self._write(SUMMARY_OF[table], summary.columns(self._rows[table].names))
         for table, buffer in self._buffers.items():
             if buffer.n_rows:
-                self._write(table, buffer.take(buffer.n_rows))
+                self._write(table, buffer.take(self._rows[table].names))
         for table, parquet in self._parquet.items():
             parquet.close()
             self._partial(table).replace(self._final(table))
@@ -57,7 +87,22 @@ class RunWriter:
             self.folder / STATUS_FILE, {"status": status, "message": message, "wall_time_s": wall_time_s}
         )
 
-    def _write(self, table: str, columns: Mapping[str, np.ndarray]) -> None:
+    def _end_step(self) -> None:
+        """The totals of a step have a row of their own."""
+        if self._told:
+            self._keep("totals", self._rows["totals"].of({"time": self._now} | full_row(self._told)))
+        self._told = {}
+
+    def _keep(self, table: str, rows: OneStep) -> None:
+        if table not in self._buffers:
+            self._buffers[table] = _Buffer(table)
+        buffer, start = self._buffers[table], 0
+        while start < rows.n_rows:
+            start += buffer.fill(rows, start)
+            if buffer.n_rows == buffer.size:
+                self._write(table, buffer.take(self._rows[table].names))
+
+    def _write(self, table: str, columns: Mapping[str, Any]) -> None:
         if table not in self._parquet:
             self._parquet[table] = open_parquet(self._partial(table), table)
         self._parquet[table].write_table(to_arrow(table, columns))
@@ -70,35 +115,29 @@ class RunWriter:
 
 
 class _Buffer:
-    """Rows of one table that wait for a full row group."""
+    """Rows of one table that wait for a full row group, in arrays of its size that are used again."""
 
     def __init__(self, table: str) -> None:
-        self._table = table
-        self._steps: list[dict[str, np.ndarray]] = []
+        self.size = ROW_GROUP_ROWS
         self.n_rows = 0
-
-    def append(self, columns: Mapping[str, Any]) -> None:
-        wanted = columns_of(self._table)
-        odd = sorted(set(columns) ^ set(wanted))
-        assert not odd, f"{self._table}: columns {odd} are missing or unknown"
-        arrays = {
-            name: np.atleast_1d(as_times(values) if name == "time" else np.array(values))
-            for name, values in columns.items()
+        self._columns = {
+            name: np.empty(self.size, dtype=column.stored) for name, column in columns_of(table).items()
         }
-        n_rows = max((len(array) for array in arrays.values() if len(array) != 1), default=1)
-        sizes = {name: len(array) for name, array in arrays.items() if len(array) not in (1, n_rows)}
-        assert not sizes, f"{self._table}: {sizes} rows where the other columns have {n_rows}"
-        self._steps.append({name: np.broadcast_to(array, n_rows) for name, array in arrays.items()})
-        self.n_rows += n_rows
 
-    def take(self, n_rows: int) -> dict[str, np.ndarray]:
-        """The first `n_rows` rows, which leave the buffer."""
-        whole = {
-            name: np.concatenate([step[name] for step in self._steps]) for name in columns_of(self._table)
-        }
-        self.n_rows -= n_rows
-        self._steps = [{name: values[n_rows:] for name, values in whole.items()}] if self.n_rows else []
-        return {name: values[:n_rows] for name, values in whole.items()}
+    def fill(self, rows: OneStep, start: int) -> int:
+        """Take rows from `start` on, as many as there is room for, and say how many."""
+        count = min(rows.n_rows - start, self.size - self.n_rows)
+        here = slice(self.n_rows, self.n_rows + count)
+        for name, values in rows.columns.items():
+            self._columns[name][here] = values if values.size == 1 else values[start : start + count]
+        self.n_rows += count
+        return count
+
+    def take(self, names: Mapping[str, list[str]]) -> dict[str, Any]:
+        """All rows, which leave the buffer and are to be used before the next arrive."""
+        whole = {name: values[: self.n_rows] for name, values in self._columns.items()}
+        self.n_rows = 0
+        return whole | {name: Coded(whole[name], names[name]) for name in names}
 
 
 def write_json(path: Path, value: Any) -> None:

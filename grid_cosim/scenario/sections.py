@@ -309,6 +309,31 @@ class PowerFlowSection(_Section):
     """What a step without a solution does; results until then are kept either way."""
 
 
+Detail = Literal["all", "summary", "none"]
+
+
+class RecordSection(_Section):
+    """How much of a run is written down. KPIs and the table `totals` are exact at every level of detail.
+
+    `all`: rows of every element and step, and a summary with one row per element; `summary`: that alone.
+    """
+
+    households: Detail = "all"
+    """Power, tariff and price of every household."""
+    devices: Detail = "all"
+    """Power, energy, costs and temperature of every device."""
+    limits: Detail = "all"
+    """Loading, prices and messages of every limit."""
+    lines: Detail = "all"
+    """Loading of every line."""
+    buses: Detail = "all"
+    """Voltage of every bus."""
+    agreement: Literal["all", "none"] = "all"
+    """What theory promises beside what was measured, for every limit."""
+    every: Annotated[int, Field(ge=1)] = 1
+    """Rows of households, devices, lines and buses in every so-manieth step only."""
+
+
 class Scenario(_Section):
     """All that decides what a run gives, in the order of a run."""
 
@@ -344,6 +369,8 @@ class Scenario(_Section):
     """When `time_of_use` asks for more, and how much."""
     power_flow: PowerFlowSection = PowerFlowSection()
     """How the grid is solved."""
+    record: RecordSection = RecordSection()
+    """How much is written down."""
 
     @field_validator("controllers")
     @classmethod

@@ -191,3 +191,30 @@ def test_a_coarser_time_resolution_gives_the_same_calendar(tmp_path: Path):
         assert recorder.step(time, {"Recorder-0": {"x": {"A": 1.0}}}, 30) == time + 15
     times = pd.read_parquet(tmp_path / "signals.parquet")["time"]
     assert (times.iloc[1] - times.iloc[0]).total_seconds() == 900.0
+
+
+def test_many_buses_can_be_fed_at_once_and_beside_single_ones():
+    one_by_one, at_once = grid_of(small_feeder()), grid_of(small_feeder())
+    roof = {"Bus-1": {"P_gen[MW]": {"Roof.PV-0": 0.004}}, "Bus-2": {"P_load[MW]": {"Shop.Load-0": 0.002}}}
+    homes = {
+        f"Bus-{i}": {"P_load[MW]": {"H": 0.001 * i}, "Q_load[MVar]": {"H": 0.0005 * i}} for i in (2, 3, 4)
+    }
+    homes["Bus-2"]["P_load[MW]"] |= roof["Bus-2"]["P_load[MW]"]
+    one_by_one.step(0, homes | {"Bus-1": roof["Bus-1"]}, 900)
+    points = {
+        "bus": np.array([4, 2, 3]),
+        "P[MW]": np.array([0.004, 0.002, 0.003]),
+        "Q[MVar]": np.array([0.002, 0.001, 0.0015]),
+    }
+    at_once.step(0, roof | {"Grid": {"connection_points": {"H": points}}}, 900)
+    asked = {f"Bus-{i}": ["P[MW]", "Q[MVar]"] for i in range(5)}
+    given, expected = at_once.get_data(asked), one_by_one.get_data(asked)
+    for bus in asked:
+        assert given[bus] == pytest.approx(expected[bus], rel=1e-12, abs=1e-15)  # sums in another order
+    assert at_once.get_data({"Grid": ["measured"]})["Grid"]["measured"]["element"].tolist() == ["Trafo-0"]
+
+
+def test_a_bus_that_is_not_there_is_refused_at_once_too():
+    points = {"bus": np.array([77]), "P[MW]": np.array([0.1]), "Q[MVar]": np.array([0.0])}
+    with pytest.raises(CosimError, match="Bus-77"):
+        grid_of(small_feeder()).step(0, {"Grid": {"connection_points": {"H": points}}}, 900)

@@ -81,7 +81,12 @@ def test_who_runs_when_and_what_each_receives(tmp_path: Path, monkeypatch: pytes
     spied(RecorderSim, lambda eid, attribute, value: "")
     feeder = small_feeder(2)
     run_world(
-        small_neighbourhood(feeder, n_steps=3), feeder, tmp_path, start=START, power_flow=Numbered(feeder)
+        small_neighbourhood(feeder, n_steps=3),
+        feeder,
+        tmp_path,
+        start=START,
+        power_flow=Numbered(feeder),
+        bulk=False,
     )
 
     def step(time: int, trafo_mw: object, trafo_percent: object) -> list[str]:
@@ -159,6 +164,30 @@ def test_the_world_is_a_loop_of_households_and_power_flow(tmp_path: Path, contro
     assert status(tmp_path) == ("complete", "")
     if controller == "consensus":
         assert column("limits", "price_mean_eur_per_kwh").max() > 0.0
+
+
+@pytest.mark.parametrize("controller", ["uncontrolled", "consensus"])
+def test_all_values_at_once_and_one_by_one_give_the_same_bytes(tmp_path: Path, controller: str):
+    feeder = small_feeder(5)
+    written = []
+    for bulk in (True, False):
+        folder = tmp_path / f"bulk is {bulk}"
+        homes = small_neighbourhood(feeder, controller=controller)
+        run_world(homes, feeder, folder, start=START, check_every=2, bulk=bulk)
+        written.append({path.name: path.read_bytes() for path in folder.glob("*.parquet")})
+    assert written[0] == written[1]
+    assert {"limits.parquet", "totals.parquet"} <= set(written[0])
+
+
+def test_what_is_measured_finds_its_limit_by_name():
+    simulator = HouseholdSim()
+    simulator.init("H", neighbourhood=small_neighbourhood(small_feeder()))
+    simulator.create(1, "Neighbourhood")
+    simulator._neighbourhood = replace(simulator._neighbourhood, limit_names=("Trafo-0", "Trafo-1"))
+    assert simulator._limit_rows(["Trafo-1", "Trafo-0"]) == [1, 0]
+    assert simulator._limit_rows(["Trafo-0", "Trafo-1"]) == slice(None)
+    with pytest.raises(CosimError, match="there is no limit Trafo-7"):
+        simulator._limit_rows(["Trafo-0", "Trafo-7"])
 
 
 def overloaded(homes: Neighbourhood, *, at_step: int) -> Neighbourhood:

@@ -278,3 +278,15 @@ def test_a_net_that_cannot_be_simulated_is_refused_with_a_remedy(
 def test_a_limit_share_of_nothing_is_refused() -> None:
     with pytest.raises(FeederError, match="limit_share is 0"):
         load_feeder(builders.street(), limit_share=0.0)
+
+
+@pytest.mark.parametrize("source", ["simbench:1-LV-rural1--0-sw", "schutterwald:13"])
+def test_the_background_of_many_steps_is_that_of_each(source: str):
+    """With series and without; the last steps are in the next year, which begins like this one."""
+    feeder = load_feeder(source)
+    steps = np.array([0, 1, 5000, 35_135, 35_136, 40_000])
+    over = feeder.background_on_limits_over_kw(steps)
+    each = np.stack([feeder.background_on_limits_kw(int(step)) for step in steps], axis=1)
+    np.testing.assert_allclose(over, each, rtol=1e-12, atol=1e-12)  # sums in another order
+    if feeder.background.series_names:
+        assert np.ptp(each) > 0.1

@@ -55,7 +55,7 @@ def test_some_columns_can_be_read_alone(tmp_path):
 
 @pytest.mark.parametrize("group_rows", [2, 3, 1000])
 def test_streamed_rows_and_a_whole_table_give_the_same_bytes(tmp_path, monkeypatch, group_rows):
-    for module in ("tables", "writer"):
+    for module in ("parquet", "writer"):
         monkeypatch.setattr(f"grid_cosim.results.{module}.ROW_GROUP_ROWS", group_rows)
     writer = RunWriter(tmp_path / "run")
     for step in range(len(TIMES)):
@@ -79,7 +79,12 @@ def test_an_unfinished_run_has_no_table_that_looks_whole(tmp_path, monkeypatch):
     writer.append("households", _step(0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["households.parquet.partial", "status.json"]
     writer.finish("failed", "power flow did not converge", 2.0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["households.parquet", "status.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "household_summary.parquet",
+        "households.parquet",
+        "status.json",
+        "totals.parquet",
+    ]
     assert len(read_table(tmp_path / "households.parquet", "households")) == 2
 
 
