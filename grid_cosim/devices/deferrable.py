@@ -9,6 +9,7 @@ from typing import NamedTuple, final
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from grid_cosim.devices.device import Outputs, hour_features
 
@@ -95,9 +96,8 @@ class DeferrableLoad:
         waiting = state.waiting_kwh
         served = p_kw * self.dt_h
         at_least_so_old = (waiting.flip(1).cumsum(1).flip(1) - served[:, None]).clamp(min=0.0)
-        left = at_least_so_old - torch.cat([at_least_so_old[:, 1:], served.new_zeros(len(served), 1)], dim=1)
-        lost = left[:, -1]
-        kept = torch.cat([torch.zeros_like(left[:, :1]), left[:, :-1]], dim=1)
+        lost = at_least_so_old[:, -1]
+        kept = functional.pad(at_least_so_old[:, :-1] - at_least_so_old[:, 1:], (1, 0))
         owed = kept.sum(1)
         cost = self.dt_h * self.delay_cost_eur_per_kwh_h * owed + self.unserved_cost_eur_per_kwh * lost
         oldest = ((kept > 1e-9) * self._ages_h()).amax(1)

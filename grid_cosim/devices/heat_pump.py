@@ -102,20 +102,22 @@ class HeatPump:
         self, kept_c: Float[Tensor, "devices"], outdoor_c: Float[Tensor, "*times #devices"]
     ) -> Float[Tensor, "*times devices"]:
         """Power that keeps the room at `kept_c` for ever, within what the machine can do."""
+        return self._holding_kw(kept_c, outdoor_c, self.cop(outdoor_c))
+
+    def _holding_kw(self, kept_c: Tensor, outdoor_c: Tensor, cop: Tensor) -> Float[Tensor, "*times devices"]:
         heat = self.heat_loss_kw_per_k * (kept_c - outdoor_c) - self.gains_kw
-        return torch.minimum((heat / self.cop(outdoor_c)).clamp(min=0.0), self.p_max_kw)
+        return torch.minimum((heat / cop).clamp(min=0.0), self.p_max_kw)
 
     @cached_property
     def _decay(self) -> Float[Tensor, "devices"]:
         return torch.exp(-self.dt_h * self.heat_loss_kw_per_k / self.capacity_kwh_per_k)
 
     def _power_to_reach(
-        self, temperature_c: Tensor, target_c: Tensor, outdoor_c: Tensor
+        self, temperature_c: Tensor, target_c: Tensor, outdoor_c: Tensor, cop: Tensor
     ) -> Float[Tensor, "devices"]:
-        decay = self._decay
-        settled = (target_c - decay * temperature_c) / (1.0 - decay)
-        heat = self.heat_loss_kw_per_k * (settled - outdoor_c) - self.gains_kw
-        return torch.minimum((heat / self.cop(outdoor_c)).clamp(min=0.0), self.p_max_kw)
+        """Within one step: the room that settles at `settled` if this power went on is at the target now."""
+        settled = (target_c - self._decay * temperature_c) / (1.0 - self._decay)
+        return self._holding_kw(settled, outdoor_c, cop)
 
     def init(self, inputs: WeatherInputs) -> BuildingState:
         """The temperatures that were drawn with the buildings."""
@@ -127,7 +129,8 @@ class HeatPump:
 
     def observe(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices features"]:
         """Distance from the set point within reach, what holding it takes, and how fast the room reacts."""
-        levels = self.levels(state, self.bounds(state, inputs), inputs)
+        cop = self.cop(inputs.outdoor_c)
+        levels = self._levels(state, self._bounds(state, inputs, cop), inputs, cop)
         return torch.cat([levels, self.surroundings(inputs)], dim=-1)
 
     def levels(
@@ -137,7 +140,12 @@ class HeatPump:
         inputs: WeatherInputs,
     ) -> Float[Tensor, "devices 2"]:
         """Kelvin above the set point."""
-        reached = (self._after(state, p_kw, inputs) - self.set_point_c for p_kw in bounds)
+        return self._levels(state, bounds, inputs, self.cop(inputs.outdoor_c))
+
+    def _levels(
+        self, state: BuildingState, bounds: tuple[Tensor, Tensor], inputs: WeatherInputs, cop: Tensor
+    ) -> Float[Tensor, "devices 2"]:
+        reached = (self._after(state, p_kw, inputs, cop) - self.set_point_c for p_kw in bounds)
         return torch.stack([*reached], dim=-1)
 
     def surroundings(self, inputs: WeatherInputs) -> Float[Tensor, "*steps devices features"]:
@@ -146,7 +154,7 @@ class HeatPump:
         cops = self.cop(outdoor_c)
         cop = cops[0]
         columns = [
-            *(self.holding_kw(self.set_point_c, outdoor_c) / self.p_max_kw),
+            *(self._holding_kw(self.set_point_c, outdoor_c, cops) / self.p_max_kw),
             cop * self.p_max_kw / self.capacity_kwh_per_k,
             (20.0 * self.heat_loss_kw_per_k / self.capacity_kwh_per_k).expand(cop.shape),
             2.0 * cop / self.capacity_kwh_per_k,
@@ -160,17 +168,20 @@ class HeatPump:
         self, state: BuildingState, inputs: WeatherInputs
     ) -> tuple[Float[Tensor, "devices"], Float[Tensor, "devices"]]:
         """From off to full power, or to what ends the step at the top of the comfort band."""
+        return self._bounds(state, inputs, self.cop(inputs.outdoor_c))
+
+    def _bounds(self, state: BuildingState, inputs: WeatherInputs, cop: Tensor) -> tuple[Tensor, Tensor]:
         top = self.set_point_c + self.band_above_k
         return (
             torch.zeros_like(self.p_max_kw),
-            self._power_to_reach(state.temperature_c, top, inputs.outdoor_c),
+            self._power_to_reach(state.temperature_c, top, inputs.outdoor_c, cop),
         )
 
     def _after(
-        self, state: BuildingState, p_kw: Float[Tensor, "devices"], inputs: WeatherInputs
+        self, state: BuildingState, p_kw: Float[Tensor, "devices"], inputs: WeatherInputs, cop: Tensor
     ) -> Float[Tensor, "devices"]:
         """Temperature at the end of the step."""
-        heat = self.cop(inputs.outdoor_c) * p_kw + self.gains_kw
+        heat = cop * p_kw + self.gains_kw
         settled = inputs.outdoor_c + heat / self.heat_loss_kw_per_k
         return settled + (state.temperature_c - settled) * self._decay
 
@@ -178,18 +189,19 @@ class HeatPump:
         self, state: BuildingState, p_kw: Float[Tensor, "devices"], inputs: WeatherInputs
     ) -> tuple[BuildingState, Outputs]:
         """Heat for one step; cost and comfort are those of the temperature at its end."""
-        temperature = self._after(state, p_kw, inputs)
+        cop = self.cop(inputs.outdoor_c)
+        temperature = self._after(state, p_kw, inputs, cop)
         deviation = temperature - self.set_point_c
         cold = (-self.band_below_k - deviation).clamp(min=0.0)
         cost = self.dt_h * (self._discomfort(deviation) + self.cold_eur_per_k_h * cold)
         nothing = torch.zeros_like(p_kw)
         after = BuildingState(temperature)
         return after, Outputs(
-            requested_kwh=self.holding_kw(self.set_point_c, inputs.outdoor_c) * self.dt_h,
+            requested_kwh=self._holding_kw(self.set_point_c, inputs.outdoor_c, cop) * self.dt_h,
             due_kwh=nothing,
             served_kwh=p_kw * self.dt_h,
             unserved_kwh=nothing,
-            owed_kwh=self._missing_kwh(after, inputs).clamp(min=0.0),
+            owed_kwh=self._missing_kwh(after, cop).clamp(min=0.0),
             age_h=torch.full_like(p_kw, math.nan),
             temperature_c=temperature,
             too_cold_kelvin_hours=cold * self.dt_h,
@@ -206,14 +218,16 @@ class HeatPump:
         target = state.temperature_c + (self.set_point_c - state.temperature_c) * self.dt_h / max(
             1.0, self.dt_h
         )
+        cop = self.cop(inputs.outdoor_c)
         return torch.minimum(
-            self._power_to_reach(state.temperature_c, target, inputs.outdoor_c), self.bounds(state, inputs)[1]
+            self._power_to_reach(state.temperature_c, target, inputs.outdoor_c, cop),
+            self._bounds(state, inputs, cop)[1],
         )
 
-    def _missing_kwh(self, state: BuildingState, inputs: WeatherInputs) -> Float[Tensor, "devices"]:
+    def _missing_kwh(self, state: BuildingState, cop: Tensor) -> Float[Tensor, "devices"]:
         """Electricity that would lift the room to its set point; negative above it."""
         kelvin = self.set_point_c - state.temperature_c
-        return self.capacity_kwh_per_k * kelvin / self.cop(inputs.outdoor_c)
+        return self.capacity_kwh_per_k * kelvin / cop
 
     def terminal_cost_eur(
         self,

@@ -110,18 +110,18 @@ class FleetGame:
         EUR/kWh. All are numbers of order one.
         """
         view, fleet = self.fleet.tariff_view, self.fleet
-        seen = torch.zeros(fleet.n_households, len(self.feature_names))
-        seen[:, 0] = torch.from_numpy(fleet.base_kw[step])
+        seen = np.zeros((fleet.n_households, len(self.feature_names)), dtype=np.float32)
+        seen[:, 0] = fleet.base_kw[step]
         for column, premium in enumerate((view.premium, view.premium_6h, view.premium_24h), start=1):
-            seen[:, column] = float(premium[step, 0])
+            seen[:, column] = premium[step, 0]
         first = len(_OF_THE_HOME)
         for group, devices in zip(fleet.groups, state.devices, strict=True):
-            features = group.device.observe(devices, group.drive.at(step))
-            owner, end = torch.from_numpy(group.household), first + 1 + features.shape[1]
-            seen[owner, first] = 1.0
-            seen[owner, first + 1 : end] = features.float()
+            features = group.device.observe(devices, group.drive.at(step)).numpy()
+            end = first + 1 + features.shape[1]
+            seen[group.household, first] = 1.0
+            seen[group.household, first + 1 : end] = features
             first = end
-        return seen
+        return torch.from_numpy(seen)
 
     def powers_kw(
         self, state: FleetState, fraction: Float[Tensor, "agents kinds"], step: int

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from grid_cosim.assembly import scenario_feeder, scenario_fleet
 from grid_cosim.environments.core import FEATURE_BOUND, FleetGame, GameError
@@ -109,20 +110,16 @@ class FleetEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc] 
         agents = self.agents
         if not agents:
             raise GameError("step", "no episode", "one that has begun", "Call reset first.")
-        fraction = torch.from_numpy(np.stack([actions[agent] for agent in agents]).astype(np.float64))
-        if not fraction.isfinite().all():
-            lost = [agent for agent, own in zip(agents, fraction, strict=True) if not own.isfinite().all()]
-            raise GameError(f"action of {lost[0]}", actions[lost[0]], "finite numbers")
-        powers = self.game.powers_kw(self._fleet_state, fraction, self._step)
+        powers = self.game.powers_kw(self._fleet_state, self._fractions(actions), self._step)
         self._fleet_state, move = self.game.step(self._fleet_state, powers, self._step)
         self._step += 1
         over = self._step == self.game.n_steps
         seen = self._observations(at=self._step - over)
         excess_kw = self._behind @ move.excess_kw
         infos = {
-            agent: {"p_kw": float(p), "excess_kw": float(excess), "unserved_kwh": float(unserved)}
+            agent: {"p_kw": p, "excess_kw": excess, "unserved_kwh": unserved}
             for agent, p, excess, unserved in zip(
-                agents, move.p_kw, excess_kw, move.unserved_kwh, strict=True
+                agents, move.p_kw.tolist(), excess_kw.tolist(), move.unserved_kwh.tolist(), strict=True
             )
         }
         rewards = dict(zip(agents, (-move.cost_eur).tolist(), strict=True))
@@ -137,6 +134,21 @@ class FleetEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc] 
         room = self.game.limit_kw[at] / np.maximum(self.game.coupling.sum(axis=1), 1.0)
         left = 1.0 - self._step / self.game.n_steps
         return np.concatenate([seen, room, [left]]).astype(np.float32)
+
+    def _fractions(self, actions: dict[str, np.ndarray]) -> Float[Tensor, "agents kinds"]:
+        """The dictionary as an array, or whose action is missing or not one finite number per kind."""
+        wanted = (len(self.game.kinds),)
+        try:
+            fraction = np.array([actions[agent] for agent in self.agents], dtype=np.float64)
+        except (KeyError, ValueError):
+            fraction = np.empty(0)
+        if fraction.shape[1:] == wanted and np.isfinite(fraction).all():
+            return torch.from_numpy(fraction)
+        for agent in self.agents:
+            own = actions.get(agent)
+            if own is None or np.shape(own) != wanted or not np.isfinite(own).all():
+                break
+        raise GameError(f"action of {agent}", own, f"{wanted[0]} finite numbers")
 
     def _observations(self, at: int = 0) -> dict[str, np.ndarray]:
         return dict(zip(self.agents, self.game.observe(self._fleet_state, at).numpy(), strict=True))

@@ -132,15 +132,17 @@ def test_a_step_needs_an_episode() -> None:
         assert str(refusal.value) == "step: got no episode, expected one that has begun. Call reset first."
 
 
-def test_an_action_is_a_number() -> None:
+def test_an_action_is_one_number_per_kind_of_device() -> None:
     env = street()
     env.reset(seed=0)
-    actions = all_on(env)
-    actions["home-2"][0] = np.nan
-    with pytest.raises(
-        GameError, match=r"action of home-2: got \[nan +1\. +1\.\], expected finite numbers\."
-    ):
-        env.step(actions)
+    good = all_on(env)
+    for bad, got in {(np.nan, 1, 1): r"\[nan +1\. +1\.\]", (1, 1): r"\[1\. 1\.\]", (): r"\[\]"}.items():
+        with pytest.raises(GameError, match=rf"action of home-2: got {got}, expected 3 finite numbers\."):
+            env.step({**good, "home-2": np.array(bad, dtype=float)})
+    with pytest.raises(GameError, match=r"action of home-1: got None, expected 3 finite numbers\."):
+        env.step({agent: action for agent, action in good.items() if agent != "home-1"})
+    with pytest.raises(GameError, match=r"action of home-0: got \[1\.\], expected 3 finite numbers\."):
+        env.step({agent: action[:1] for agent, action in good.items()})
 
 
 @pytest.mark.parametrize("kind", [*POPULATIONS, TOY])
