@@ -23,6 +23,7 @@ from grid_cosim.coordination.meters import MeterState
 from grid_cosim.fleet import Fleet, FleetState, seeded
 from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.policies.network import Response
+from grid_cosim.policies.two_way import TwoWayResponse
 from grid_cosim.policies.view import view
 
 Policies = Mapping[str, Policy]
@@ -58,7 +59,7 @@ class FleetDemand:
         self._premium = float(tariff.premium[step, 0])
         ahead = [torch.tensor(part[step], dtype=torch.float32) for part in tariff]
         seen = view(memory, ahead[0], ahead[2], ahead[3], dt_h=fleet.dt_h) if policies else None
-        self._answers: list[tuple[Int[np.ndarray, "devices"], Tensor, Tensor, Response]] = []
+        self._answers: list[tuple[Int[np.ndarray, "devices"], Tensor, Tensor, Response | TwoWayResponse]] = []
         for group, devices in zip(fleet.groups, state.devices, strict=True):
             if seen is None or group.kind not in policies:
                 continue
@@ -66,7 +67,7 @@ class FleetDemand:
             p_min, p_max = group.device.bounds(devices, inputs)
             own = group.device.observe(devices, inputs).float()
             response = policies[group.kind].network(torch.cat([own, seen[group.household]], dim=-1))
-            self._answers.append((group.household, p_min, p_max - p_min, response))
+            self._answers.append((group.household, p_min, p_max, response))
 
     def _answered(self, local_price: np.ndarray) -> Tensor:
         """What a response is asked for: a tariff above the day's lowest acts like a congestion price."""
@@ -75,8 +76,8 @@ class FleetDemand:
     def powers_kw(self, local_price: Float[np.ndarray, "households"]) -> tuple[Tensor, ...]:
         """Power of every device, per group, at its household's price."""
         return tuple(
-            p_min + span * response.fraction(self._answered(local_price[household])).double()
-            for household, p_min, span, response in self._answers
+            response.power_kw(self._answered(local_price[household]), p_min, p_max)
+            for household, p_min, p_max, response in self._answers
         )
 
     def uncontrolled_kw(self) -> tuple[Tensor, ...]:
@@ -90,9 +91,9 @@ class FleetDemand:
     def slope_kw(self, local_price: Float[np.ndarray, "households"]) -> Float[np.ndarray, "households"]:
         """-dp/dμ per household, kW per EUR/kWh, never negative."""
         total = np.zeros(self.fleet.n_households)
-        for household, _, span, response in self._answers:
+        for household, p_min, p_max, response in self._answers:
             slope = response.fraction_slope(self._answered(local_price[household])).double()
-            total[household] -= (span * slope).numpy()
+            total[household] -= ((p_max - p_min) * slope).numpy()
         return total
 
     def curve_kw(
@@ -100,9 +101,9 @@ class FleetDemand:
     ) -> Float[np.ndarray, "households prices"]:
         """Net power per household at several local prices each."""
         total = np.repeat(self.base_kw[:, None], local_price.shape[1], axis=1)
-        for household, p_min, span, response in self._answers:
-            fraction = response.fraction(self._answered(local_price[household])).double()
-            total[household] += (p_min[:, None] + span[:, None] * fraction).numpy()
+        for household, p_min, p_max, response in self._answers:
+            answered = self._answered(local_price[household])
+            total[household] += response.power_kw(answered, p_min, p_max).numpy()
         return total
 
 
