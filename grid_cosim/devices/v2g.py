@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.battery import stored_by
 from grid_cosim.devices.device import TWO_WAY_NAMES, Outputs, hour_features, lognormal
 from grid_cosim.devices.ev import ElectricVehicle, VehiclePopulation
 
@@ -113,7 +112,7 @@ class V2GVehicle:
             10.0 * self.wear_eur_per_kwh.expand(left.shape),
             (left > 0.0).to(left.dtype),
             left / 12.0,
-            torch.minimum(self.charge_efficiency * self.p_max_kw * after, 4.0 * self.usable_kwh) / _LEVEL_KWH,
+            torch.minimum(self.charge_efficiency * self.p_max_kw * after, 2.0 * self.usable_kwh) / _LEVEL_KWH,
             self.usable_kwh.expand(left.shape) / _LEVEL_KWH,
             self.p_max_kw.expand(left.shape) / 11.0,
             *hour_features(inputs.hour, left),
@@ -133,8 +132,8 @@ class V2GVehicle:
         return torch.where(here, -gives, 0.0), torch.where(here, takes, 0.0)
 
     def _owed_after(self, state: V2GState, p_kw: Float[Tensor, "devices"]) -> Float[Tensor, "devices"]:
-        filled = stored_by(p_kw, self.charge_efficiency, self.discharge_efficiency) * self.dt_h
-        return (state.owed_kwh - filled / self.charge_efficiency).clamp(min=0.0)
+        to_make_up = torch.relu(-p_kw) / (self.charge_efficiency * self.discharge_efficiency)
+        return (state.owed_kwh + self.dt_h * (to_make_up - torch.relu(p_kw))).clamp(min=0.0)
 
     def step(
         self, state: V2GState, p_kw: Float[Tensor, "devices"], inputs: V2GInputs
@@ -164,7 +163,7 @@ class V2GVehicle:
             served_kwh=p_kw * self.dt_h,
             unserved_kwh=unserved,
             owed_kwh=after.owed_kwh,
-            age_h=torch.where(after.owed_kwh > 0, after.waited_h, nan),
+            age_h=torch.where(after.owed_kwh > 1e-9, after.waited_h, nan),
             temperature_c=nan,
             too_cold_kelvin_hours=torch.zeros_like(owed),
             cost_eur=cost,

@@ -58,8 +58,8 @@ def policy_features(device: Device) -> tuple[str, ...]:
     if isinstance(device, Storing) != tells:
         raise DeviceError(
             f"{type(device).__name__} tells of its store by half: a device with the methods `levels` and "
-            f"`surroundings` begins its feature_names with {', '.join(LEVEL_NAMES)}, and the other way round; a "
-            f"store that gives back, with {', '.join(TWO_WAY_NAMES)}."
+            f"`surroundings` begins its feature_names with {', '.join(LEVEL_NAMES)}, and the other way "
+            f"round; a store that gives back, with {', '.join(TWO_WAY_NAMES)}."
         )
     return (*device.feature_names, *VIEW_NAMES)
 
