@@ -263,7 +263,9 @@ class PriceMonotoneNetwork(nn.Module):
         with torch.no_grad():
             head.weight.mul_(0.1)
             head.bias.zero_()
-            if not config.levels:
+            if config.two_way:
+                head.bias[1:] = -2.0  # begin with levels that lie within the store at most prices
+            elif not config.levels:
                 head.bias[0] = 2.0  # begin by drawing most of the power at price zero
         self.layers = nn.Sequential(*layers, head)
 

@@ -30,8 +30,8 @@ _MOST_LEVEL = 12.0
 _EMERGENCY_SLOPE = 60.0
 """Descent of the level per unit of x beyond the prices of the training; at twice the price all is sold."""
 _SHORTEST_REACH = 1e-3
-_LEAK = 0.02
-"""What a training sees of a level beyond full power."""
+_ROUND = 0.2
+"""Share of the power by which a training rounds the corners of the answer."""
 
 
 @runtime_checkable
@@ -165,9 +165,8 @@ class TwoWayResponse(NamedTuple):
 
 
 def _share(wanted: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Between 0 and 1; in a training what lies above 1 has a little slope, so that it can come back."""
-    share = wanted.clamp(0.0, 1.0)
+    """Between 0 and 1; in a training with round corners, so that there is a way out of resting and full power."""
     if not wanted.requires_grad:
-        return share
-    above = torch.where(wanted > 1.0, wanted, 0.0)
-    return share + _LEAK * (above - above.detach())
+        return wanted.clamp(0.0, 1.0)
+    softplus = torch.nn.functional.softplus
+    return _ROUND * (softplus(wanted / _ROUND) - softplus((wanted - 1.0) / _ROUND))
