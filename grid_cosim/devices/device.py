@@ -14,7 +14,7 @@ A device is driven in this order, once per control step:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
@@ -96,6 +96,10 @@ class Device(Protocol):
 
 LEVEL_NAMES = ("level_least", "level_most")
 """First two feature names of a `Storing` device."""
+TERM_NAMES = ("charge_efficiency", "discharge_efficiency", "charge_wear", "discharge_wear")
+"""First feature names of the surroundings of a store that gives back; wear in EUR per 10 kWh at the meter."""
+TWO_WAY_NAMES = ("level_least", "level_idle", "level_most", *TERM_NAMES)
+"""First feature names of a `Storing` device that gives back."""
 
 
 @runtime_checkable
@@ -112,10 +116,11 @@ class Storing(Device, Protocol):
         state: Any,
         bounds: tuple[Float[Tensor, "devices"], Float[Tensor, "devices"]],
         inputs: Any,
-    ) -> Float[Tensor, "devices 2"]:
+    ) -> Float[Tensor, "devices levels"]:
         """Levels at the end of the step with the least and with the greatest power.
 
-        Of order one, linear in the power and rising with it; 0 is what is wanted.
+        Of order one, linear in the power and rising with it; 0 is what is wanted. Of a store that gives back
+        the level without power stands between them, and its levels are linear on either side of it.
         """
 
     def surroundings(self, inputs: Any) -> Float[Tensor, "*steps devices features"]:
@@ -124,6 +129,17 @@ class Storing(Device, Protocol):
         The inputs, a NamedTuple of numbers and tensors, may be those of one step, or of several as `stacked`
         gives them; there is a row for every device in either case.
         """
+
+
+class Sky(NamedTuple):
+    """Irradiance on the horizontal plane, and the unit vector to the sun, in the steps of a horizon."""
+
+    direct_w_per_m2: Float[Tensor, "steps #devices"]
+    diffuse_w_per_m2: Float[Tensor, "steps #devices"]
+    sun_east: Float[Tensor, "steps #devices"]
+    sun_north: Float[Tensor, "steps #devices"]
+    sun_up: Float[Tensor, "steps #devices"]
+    """Sine of its height above the horizon."""
 
 
 @runtime_checkable
@@ -151,6 +167,77 @@ class Population(Protocol):
         `outdoor_c` reaches beyond the horizon by as much of the weather forecast as is known; what
         lies beyond its end is taken to stay as it is there.
         """
+
+
+@runtime_checkable
+class SunlitPopulation(Protocol):
+    """A population whose `drive` takes the sky, too: as `Population`, with `sky` among the arguments."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind."""
+
+    @property
+    def needs_sky(self) -> bool:
+        """True: that it has this attribute is what tells it from others."""
+
+    def sample(self, n_devices: int, *, dt_h: float, generator: torch.Generator) -> Device:
+        """Draw the parameters of that many devices."""
+
+    def drive(
+        self,
+        device: Any,
+        *,
+        n_steps: int,
+        start_hour: float,
+        outdoor_c: Float[Tensor, "steps_and_outlook #devices"],
+        sky: Sky,
+        generator: torch.Generator,
+    ) -> Drive:
+        """Draw what happens to them."""
+
+
+@runtime_checkable
+class OwnPowerFactor(Protocol):
+    """A population whose devices have a power factor of their own where nobody says another."""
+
+    @property
+    def power_factor(self) -> float:
+        """At the meter."""
+
+
+@runtime_checkable
+class InsteadOfAnother(Protocol):
+    """A population whose devices go to homes without one of another kind, as long as there are such."""
+
+    @property
+    def instead_of(self) -> str:
+        """The other kind."""
+
+
+def drive_of(
+    population: Population | SunlitPopulation,
+    device: Device,
+    *,
+    n_steps: int,
+    start_hour: float,
+    outdoor_c: Float[Tensor, "steps_and_outlook #devices"],
+    sky: Callable[[], Sky],
+    generator: torch.Generator,
+) -> Drive:
+    """What happens to devices of any population; the sky is only asked for if it needs one."""
+    if isinstance(population, SunlitPopulation):
+        return population.drive(
+            device,
+            n_steps=n_steps,
+            start_hour=start_hour,
+            outdoor_c=outdoor_c,
+            sky=sky(),
+            generator=generator,
+        )
+    return population.drive(
+        device, n_steps=n_steps, start_hour=start_hour, outdoor_c=outdoor_c, generator=generator
+    )
 
 
 def stacked(inputs: Sequence[T]) -> T:

@@ -12,7 +12,13 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 
 from grid_cosim.fleet import DeviceGroup, Fleet
-from grid_cosim.optimum import buildings, deadlines  # noqa: F401  # they register the models of their devices
+from grid_cosim.optimum import (  # noqa: F401  # they register the models of their devices
+    buildings,
+    deadlines,
+    roofs,
+    stores,
+    two_way_cars,
+)
 from grid_cosim.optimum.models import ConvexModel, OptimumError, convex_model, no_power
 from grid_cosim.optimum.parts import parts_of
 from grid_cosim.optimum.schedule import Schedule

@@ -57,7 +57,7 @@ def net_power(
     p_kw, q_kvar = fleet.base_kw.copy(), fleet.base_kvar.copy()
     for group, drawn_kw in zip(fleet.groups, powers_kw, strict=True):
         p_kw[:, group.household] += drawn_kw
-        q_kvar[:, group.household] += group.kvar_per_kw * drawn_kw
+        q_kvar[:, group.household] += group.kvar_per_kw * np.abs(drawn_kw)
     return p_kw, q_kvar
 
 

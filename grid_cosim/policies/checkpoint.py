@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from grid_cosim.devices import Device, Storing
-from grid_cosim.devices.device import LEVEL_NAMES
+from grid_cosim.devices.device import LEVEL_NAMES, TWO_WAY_NAMES
 from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
 from grid_cosim.policies.private import PrivateNetworks, device_parameters
@@ -53,10 +53,13 @@ class Policy:
 
 def policy_features(device: Device) -> tuple[str, ...]:
     """Names of all that the policy of such a device sees; `DeviceError` where a store is told by half."""
-    if isinstance(device, Storing) != (tuple(device.feature_names[:2]) == LEVEL_NAMES):
+    names = tuple(device.feature_names)
+    tells = any(names[: len(begin)] == begin for begin in (LEVEL_NAMES, TWO_WAY_NAMES))
+    if isinstance(device, Storing) != tells:
         raise DeviceError(
             f"{type(device).__name__} tells of its store by half: a device with the methods `levels` and "
-            f"`surroundings` begins its feature_names with {', '.join(LEVEL_NAMES)}, and the other way round."
+            f"`surroundings` begins its feature_names with {', '.join(LEVEL_NAMES)}, and the other way "
+            f"round; a store that gives back, with {', '.join(TWO_WAY_NAMES)}."
         )
     return (*device.feature_names, *VIEW_NAMES)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grid_cosim.devices import Device, Drive, Storing
-from grid_cosim.devices.device import DriveOfRows, rows_of, stacked, to_dtype
+from grid_cosim.devices.device import DriveOfRows, drive_of, rows_of, stacked, to_dtype
 from grid_cosim.policies.network import (
     PriceMonotoneNetwork,
     Response,
@@ -21,9 +21,17 @@ from grid_cosim.policies.network import (
     emergency_descent,
     opened,
 )
-from grid_cosim.policies.prices import RecordedPrices, sample_prices, sample_tariffs, wander
+from grid_cosim.policies.prices import (
+    RecordedPrices,
+    sample_negative_prices,
+    sample_prices,
+    sample_tariffs,
+    wander,
+)
 from grid_cosim.policies.private import PrivateNetworks
 from grid_cosim.policies.recipe import Recipe
+from grid_cosim.policies.sky import sample_sky
+from grid_cosim.policies.two_way import Targets, Terms, TwoWayResponse, level_at
 from grid_cosim.policies.view import memory_steps, view_of_path
 from grid_cosim.tariff import OUTLOOK_H, tariff_view
 
@@ -105,10 +113,17 @@ def draw_episode(
         device = to_dtype(drawn, torch.float32)
     n = device.n_devices
     outdoor = sample_weather(n, n_steps=n_steps, start_hour=start_hour, recipe=recipe, generator=generator)
-    drive = population.drive(
-        device, n_steps=n_steps, start_hour=start_hour, outdoor_c=outdoor, generator=generator
+    drive = drive_of(
+        population,
+        device,
+        n_steps=n_steps,
+        start_hour=start_hour,
+        outdoor_c=outdoor,
+        sky=lambda: sample_sky(n, n_steps=n_steps, dt_h=dt_h, start_hour=start_hour, generator=generator),
+        generator=generator,
     )
     price = _congestion(n, n_steps, start_hour, recipe, generator, recorded)
+    price = _negative(price, start_hour, recipe, generator)
     tariff = sample_tariffs(
         n,
         n_steps=n_steps + round(OUTLOOK_H / dt_h),
@@ -166,8 +181,30 @@ def _congestion(
     return torch.where(which, real, invented)
 
 
+def _negative(
+    price: Float[Tensor, "day_and_steps devices"],
+    start_hour: float,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> Float[Tensor, "day_and_steps devices"]:
+    """The prices, with what noons bring to some of the devices; nothing is drawn where a recipe has none."""
+    if not recipe.negative_share:
+        return price
+    noons = sample_negative_prices(
+        price.shape[1],
+        n_steps=len(price),
+        dt_h=recipe.dt_h,
+        start_hour=start_hour - 24.0,
+        energy_price_eur_per_kwh=recipe.energy_price_eur_per_kwh,
+        generator=generator,
+    )
+    sunny = torch.rand(price.shape[1], generator=generator) < recipe.negative_share
+    met = torch.where(sunny, price + noons, price)
+    return met.clamp(recipe.price_min_eur_per_kwh, recipe.price_max_eur_per_kwh)
+
+
 def rollout_cost(
-    network: Callable[[Tensor], Response], episode: Episode, gradient_limit: float = math.inf
+    network: Callable[[Tensor], Response | TwoWayResponse], episode: Episode, gradient_limit: float = math.inf
 ) -> Float[Tensor, "devices"]:
     """What an episode costs each device under a policy, state at the end included (EUR).
 
@@ -185,11 +222,10 @@ def rollout_cost(
         p_min, p_max = device.bounds(state, inputs)
         if levels is None:
             response = network(episode.features(step, state, inputs))
-            fraction = response.fraction(episode.answered_price(step))
+            p_kw = response.power_kw(episode.answered_price(step), p_min, p_max)
         else:
             reach = cast(Storing, device).levels(state, (p_min, p_max), inputs)
-            fraction = levels[step].fraction(reach)
-        p_kw = p_min + (p_max - p_min) * fraction
+            p_kw = levels[step].power_kw(reach, p_min, p_max)
         state, outputs = device.step(state, p_kw, inputs)
         state = with_limited_gradient(state, gradient_limit)
         cost = cost + outputs.cost_eur + episode.full_price(step) * p_kw * episode.dt_h
@@ -197,36 +233,58 @@ def rollout_cost(
 
 
 class _Planned(NamedTuple):
-    """A level to be reached at a price, and how far that price lies beyond the largest of the training."""
+    """A level to be reached at a price, and how far that price lies beyond those of the training."""
 
     level: Float[Tensor, "devices"]
     beyond: Float[Tensor, "devices"]
 
-    def fraction(self, reach: Float[Tensor, "devices 2"]) -> Float[Tensor, "devices"]:
-        """As `Response.fraction` gives it."""
+    def power_kw(self, reach: Tensor, p_min_kw: Tensor, p_max_kw: Tensor) -> Float[Tensor, "devices"]:
+        """As `Response.power_kw` gives it."""
         activation = activation_to_reach(self.level, reach)
         if self.beyond.any():
-            activation = activation - emergency_descent(activation) * self.beyond
-        return opened(activation)
+            above = self.beyond > 0.0
+            steep = torch.where(above, emergency_descent(activation), emergency_descent(-activation))
+            activation = activation - steep * self.beyond
+        return p_min_kw + (p_max_kw - p_min_kw) * opened(activation)
 
 
-def _planned_levels(network: Callable[[Tensor], Response], episode: Episode) -> list[_Planned] | None:
+class _PlannedTwoWay(NamedTuple):
+    """Levels between which a store rests."""
+
+    targets: Targets
+
+    def power_kw(self, reach: Tensor, p_min_kw: Tensor, p_max_kw: Tensor) -> Float[Tensor, "devices"]:
+        """As `TwoWayResponse.power_kw` gives it."""
+        up, down = self.targets.shares(reach)
+        return up * p_max_kw + down * p_min_kw
+
+
+def _planned_levels(
+    network: Callable[[Tensor], Response | TwoWayResponse], episode: Episode
+) -> Sequence[_Planned | _PlannedTwoWay] | None:
     """The level to be reached in each step, where the network gives one: it asks for nothing that happens."""
     if not (isinstance(network, PriceMonotoneNetwork | PrivateNetworks) and network.config.levels):
         return None
     device = cast(Storing, episode.device)
-    planned: list[_Planned] = []
+    planned: list[_Planned | _PlannedTwoWay] = []
     for first in range(0, episode.n_steps, _STEPS_AT_ONCE):
         steps = range(first, min(first + _STEPS_AT_ONCE, episode.n_steps))
         own = device.surroundings(stacked([episode.drive.at(step) for step in steps]))
         seen = torch.cat([own, episode.seen[first : steps.stop]], dim=-1).transpose(0, 1)
         price = torch.stack([episode.answered_price(step) for step in steps], dim=1)
-        numbers = network.numbers(seen.flatten(0, 1))  # device by device, as private networks want it
-        response = Response.of(numbers, network.config)
-        level, beyond = (
-            ask(price.reshape(-1, 1)).view(price.shape).unbind(1) for ask in (response.level, response.beyond)
-        )
-        planned += [_Planned(*pair) for pair in zip(level, beyond, strict=True)]
+        rows = seen.flatten(0, 1)  # device by device, as private networks want it
+        response = Response.of(network.numbers(rows), network.config)
+        if network.config.two_way:
+            terms = Terms.seen(rows)
+            asked = (ask(price.reshape(-1, 1)) for ask in (terms.buying, terms.selling))
+            levels = (level_at(response, worth)[0].view(price.shape).unbind(1) for worth in asked)
+            planned += [_PlannedTwoWay(Targets(*pair)) for pair in zip(*levels, strict=True)]
+        else:
+            level, beyond = (
+                ask(price.reshape(-1, 1)).view(price.shape).unbind(1)
+                for ask in (response.level, response.beyond)
+            )
+            planned += [_Planned(*pair) for pair in zip(level, beyond, strict=True)]
     return planned
 
 

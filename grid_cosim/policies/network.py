@@ -12,6 +12,10 @@ a few operations and no further pass of the perceptron. Beyond `price_max_eur_pe
 that training shows, a steep descent follows: at twice that price nothing but p_min is drawn, whatever the
 weights are, so a clearing price exists whenever the inflexible demand fits.
 
+Below zero, where a limit against reverse flow puts the price, ramps of their own let the activation rise:
+z(mu) = b + sum_j v_j * ramp_j(asinh(-mu / price_scale)), v_j >= 0, down to `price_min_eur_per_kwh`, and
+beyond it an ascent, the mirror image of the descent. A network without such ramps answers as at price zero.
+
 A device with one store (`devices.Storing`) is told how full its store shall be instead of how much to draw:
 
     level(mu) = kinked(b - sum_j w_j * ramp_j(x(mu))),
@@ -23,6 +27,8 @@ depend on where the store stands (the base-stock policies of inventory theory: A
 The perceptron need not see it then, and a training can ask it about many steps of an episode at once.
 `kinked` has a flat piece at 0, the level that is wanted: many prices share it, since falling short costs
 more than the first bit of excess.
+
+A store that gives back what it took, such as a battery, is told in `policies.two_way`.
 """
 
 from __future__ import annotations
@@ -30,11 +36,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from grid_cosim.policies.two_way import Terms, TwoWayResponse
 
 _ROWS_AT_ONCE = 8192
 """Devices whose perceptron runs together: what it computes on its way then fits a processor's cache."""
@@ -43,7 +51,7 @@ _STRETCH = 0.01
 _EMERGENCY_SLOPE = 30.0
 """Least descent of the activation per unit of x beyond the largest price of the training."""
 _CLOSED = math.log(_STRETCH / (1.0 + _STRETCH))
-"""Activation at and below which the power is p_min."""
+"""Activation at and below which the power is p_min; at and above its negative it is p_max."""
 _REACH = 6.0
 """Rise of the activation from the least to the greatest level within reach: about from off to full power."""
 _SHORTEST_REACH = 0.01
@@ -63,11 +71,27 @@ class NetworkConfig:
     price_max_eur_per_kwh: float = 2.0
     levels: bool = False
     """The numbers of the last layer stand for a level; the first two features are those within reach."""
+    two_way: bool = False
+    """The level is that of a store that gives back; the first three features are within reach (`two_way`)."""
+    n_negative_ramps: int = 0
+    """Ramps below price zero; without any the answer there is that at zero."""
+    price_min_eur_per_kwh: float = -1.0
+    """Lowest price that training shows, where there are ramps for it."""
+
+    @property
+    def n_reach(self) -> int:
+        """Features in front that say what is within reach of a store."""
+        return 3 if self.two_way else 2 if self.levels else 0
 
     @property
     def n_seen(self) -> int:
         """Features that the perceptron reads."""
-        return self.n_features - 2 if self.levels else self.n_features
+        return self.n_features - self.n_reach
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers of the last layer."""
+        return 1 + self.n_ramps + self.n_negative_ramps
 
 
 class Response(NamedTuple):
@@ -79,6 +103,8 @@ class Response(NamedTuple):
     price_max: float
     reach: Float[Tensor, "devices 2"] | None = None
     """Levels at the end of the step with least and with most power, where `base` and `weights` give one."""
+    negative_weights: Float[Tensor, "devices negative_ramps"] | None = None
+    price_min: float = -1.0
 
     @classmethod
     def of(
@@ -88,51 +114,60 @@ class Response(NamedTuple):
         reach: Float[Tensor, "devices 2"] | None = None,
     ) -> Response:
         """The answer that the numbers from the last layer stand for."""
+        weights = nn.functional.softplus(out[:, 1:])
         return cls(
             base=out[:, 0],
-            weights=nn.functional.softplus(out[:, 1:]),
+            weights=weights[:, : config.n_ramps],
             price_scale=config.price_scale_eur_per_kwh,
             price_max=config.price_max_eur_per_kwh,
             reach=reach,
+            negative_weights=weights[:, config.n_ramps :] if config.n_negative_ramps else None,
+            price_min=config.price_min_eur_per_kwh,
         )
 
-    def _descent(
+    def descent(
         self, price: Float[Tensor, "devices prices"]
     ) -> tuple[Float[Tensor, "devices prices"], Float[Tensor, "devices prices"]]:
-        """What base and ramps give, and its derivative by x; each price below `price_max` or at it."""
-        x = torch.asinh(price.clamp(min=0.0, max=self.price_max) / self.price_scale)
-        width = self._end / self.weights.shape[1]
-        segment = (x / width).long().clamp(max=self.weights.shape[1] - 1)
-        climbed = torch.cat([torch.zeros_like(self.base)[:, None], self.weights.cumsum(1)], dim=1)
-        here = self.weights.gather(1, segment)
-        within = (x / width - segment).clamp(max=1.0)
-        return self.base[:, None] - climbed.gather(1, segment) - here * within, -here / width
+        """What base and ramps give, and its derivative by x; beyond the training's prices as at its ends."""
+        above = price.clamp(min=0.0, max=self.price_max)
+        climbed, here, slope = _climb(self.weights, above / self.price_scale, self._end(self.price_max))
+        value = self.base[:, None] - climbed - here
+        if self.negative_weights is None:
+            return value, torch.where(price < 0.0, 0.0, -slope)
+        below = -price.clamp(min=self.price_min, max=0.0)
+        climbed, here, rise = _climb(
+            self.negative_weights, below / self.price_scale, self._end(self.price_min)
+        )
+        return value + climbed + here, -torch.where(price < 0.0, rise, slope)
 
-    @property
-    def _end(self) -> float:
-        return math.asinh(self.price_max / self.price_scale)
+    def _end(self, price: float) -> float:
+        return math.asinh(abs(price) / self.price_scale)
 
     def level(self, price: Float[Tensor, "devices prices"]) -> Float[Tensor, "devices prices"]:
-        """The level to be reached at each price, up to the largest of the training; non-increasing in it."""
-        return kinked(self._descent(price)[0])
+        """The level to be reached at each price within those of the training; non-increasing in it."""
+        return kinked(self.descent(price)[0])
 
     def _activation(
         self, price: Float[Tensor, "devices *prices"]
     ) -> tuple[Float[Tensor, "devices *prices"], Float[Tensor, "devices *prices"]]:
         """Z and dz/dx at each price."""
         flat = price.reshape(price.shape[0], -1)
-        z, slope = self._descent(flat)
+        z, slope = self.descent(flat)
         if self.reach is not None:
             slope = slope * _kinked_slope(z) * steepness(self.reach)[:, None]
             z = activation_to_reach(kinked(z), self.reach[:, None])
         beyond = self.beyond(flat)
-        descent = emergency_descent(z)
-        z, slope = z - descent * beyond, torch.where(beyond > 0.0, -descent, slope)
-        return z.reshape(price.shape), slope.reshape(price.shape)
+        steep = torch.where(beyond > 0.0, emergency_descent(z), emergency_descent(-z))
+        slope = torch.where(beyond == 0.0, slope, -steep)
+        return (z - steep * beyond).reshape(price.shape), slope.reshape(price.shape)
 
     def beyond(self, price: Float[Tensor, "devices prices"]) -> Float[Tensor, "devices prices"]:
-        """How far in x each price lies beyond the largest of the training."""
-        return (torch.asinh(price.clamp(min=0.0) / self.price_scale) - self._end).clamp(min=0.0)
+        """How far in x each price lies beyond the largest of the training, or, negative, the lowest."""
+        x = torch.asinh(price / self.price_scale)
+        above = (x - self._end(self.price_max)).clamp(min=0.0)
+        if self.negative_weights is None:
+            return above
+        return above + (x + self._end(self.price_min)).clamp(max=0.0)
 
     def activation(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
         """What becomes a share of the power range by `opened`, at each price; non-increasing in it."""
@@ -148,17 +183,40 @@ class Response(NamedTuple):
         open_range = torch.sigmoid(z)
         stretched = (1.0 + 2.0 * _STRETCH) * open_range - _STRETCH
         inside = (stretched > 0.0) & (stretched < 1.0)
-        dx_dmu = 1.0 / torch.sqrt(price.clamp(min=0.0) ** 2 + self.price_scale**2)
+        dx_dmu = 1.0 / torch.sqrt(price**2 + self.price_scale**2)
         slope = (1.0 + 2.0 * _STRETCH) * open_range * (1.0 - open_range) * dz_dx * dx_dmu
         return torch.where(inside, slope, 0.0)
 
+    def power_kw(
+        self,
+        price: Float[Tensor, "devices *prices"],
+        p_min_kw: Float[Tensor, "devices"],
+        p_max_kw: Float[Tensor, "devices"],
+    ) -> Float[Tensor, "devices *prices"]:
+        """Power at each price within that range, in the range's precision; non-increasing in the price."""
+        low, span = _beside(p_min_kw, price), _beside(p_max_kw - p_min_kw, price)
+        return low + span * self.fraction(price).to(low.dtype)
 
-def of_devices(response: Response, rows: Int[Tensor, "some"]) -> Response:
-    """The answer of some of the devices."""
-    parts: dict[str, Any] = {
-        name: part[rows] for name, part in response._asdict().items() if isinstance(part, Tensor)
-    }
-    return response._replace(**parts)
+
+def _climb(
+    weights: Float[Tensor, "devices some"], scaled: Float[Tensor, "devices prices"], end: float
+) -> tuple[Float[Tensor, "devices prices"], Float[Tensor, "devices prices"], Float[Tensor, "devices prices"]]:
+    """Height of the ramps that are passed, of the one that is being climbed, and its steepness in x.
+
+    The ramps share the way from 0 to `end` in x = asinh(scaled).
+    """
+    x = torch.asinh(scaled)
+    width = end / weights.shape[1]
+    segment = (x / width).long().clamp(max=weights.shape[1] - 1)
+    passed = torch.cat([torch.zeros_like(weights[:, :1]), weights.cumsum(1)], dim=1)
+    here = weights.gather(1, segment)
+    within = (x / width - segment).clamp(max=1.0)
+    return passed.gather(1, segment), here * within, here / width
+
+
+def _beside(per_device: Float[Tensor, "devices"], like: Tensor) -> Tensor:
+    """With as many axes as the prices have."""
+    return per_device.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 def opened(activation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -203,18 +261,20 @@ class PriceMonotoneNetwork(nn.Module):
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out), nn.SiLU()]
-        head = nn.Linear(widths[-1], 1 + config.n_ramps)
+        head = nn.Linear(widths[-1], config.n_numbers)
         with torch.no_grad():
             head.weight.mul_(0.1)
             head.bias.zero_()
-            if not config.levels:
+            if config.two_way:
+                head.bias[1:] = -2.0  # begin with levels that lie within the store at most prices
+            elif not config.levels:
                 head.bias[0] = 2.0  # begin by drawing most of the power at price zero
         self.layers = nn.Sequential(*layers, head)
 
-    def forward(self, features: Float[Tensor, "devices features"]) -> Response:
+    def forward(self, features: Float[Tensor, "devices features"]) -> Response | TwoWayResponse:
         """One pass per control step; all prices are asked of what it returns."""
         reach, seen = parted(features, self.config)
-        return Response.of(self.numbers(seen), self.config, reach)
+        return answer(self.numbers(seen), seen, self.config, reach)
 
     def numbers(self, seen: Float[Tensor, "rows seen"]) -> Float[Tensor, "rows numbers"]:
         """What the perceptron says of what it sees."""
@@ -226,4 +286,19 @@ class PriceMonotoneNetwork(nn.Module):
 
 def parted(features: Tensor, config: NetworkConfig) -> tuple[Tensor | None, Tensor]:
     """The levels within reach, where the network gives one, and what the perceptron sees."""
-    return (features[:, :2], features[:, 2:]) if config.levels else (None, features)
+    if not config.n_reach:
+        return None, features
+    return features[:, : config.n_reach], features[:, config.n_reach :]
+
+
+def answer(
+    numbers: Float[Tensor, "rows numbers"],
+    seen: Float[Tensor, "rows seen"],
+    config: NetworkConfig,
+    reach: Float[Tensor, "rows levels"] | None,
+) -> Response | TwoWayResponse:
+    """The answer that the numbers stand for, by rows that saw this and can reach that."""
+    if config.two_way:
+        assert reach is not None
+        return TwoWayResponse(Response.of(numbers, config), Terms.seen(seen), reach)
+    return Response.of(numbers, config, reach)

@@ -65,6 +65,42 @@ def sample_prices(
     return prices.clamp(0.0, price_max_eur_per_kwh)
 
 
+def sample_negative_prices(
+    n_devices: int,
+    *,
+    n_steps: int,
+    dt_h: float,
+    start_hour: float,
+    energy_price_eur_per_kwh: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "steps devices"]:
+    """What a limit against reverse flow adds to each device's price: plateaus about noon, never positive.
+
+    They begin between 8 and 12 h and end between 14 and 18 h, about the same every day of a device, on a part
+    of the days. Half of them lie where photovoltaics are turned down, at about minus the price of energy; the
+    others are small or large.
+    """
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(*shape, generator=generator)
+
+    hours = (start_hour + dt_h * torch.arange(n_steps))[:, None]
+    day = torch.floor((hours - hours[0]) / 24.0 + (hours[0] % 24.0) / 24.0).long().squeeze(1)
+    n_days = int(day[-1].item()) + 1
+    begins, ends = uniform(8.0, 12.0, n_devices), uniform(14.0, 18.0, n_devices)
+    jitter = uniform(-1.0, 1.0, 2, n_days, n_devices)
+    often = uniform(0.3, 1.0, n_devices)
+    sunny = torch.rand(n_days, n_devices, generator=generator) < often
+    turned_down = energy_price_eur_per_kwh * uniform(0.85, 1.1, n_devices)
+    other = 0.005 * 120.0 ** uniform(0.0, 1.0, n_devices)
+    height = torch.where(torch.rand(n_devices, generator=generator) < 0.5, turned_down, other)
+    height = height * uniform(0.5, 1.0, n_days, n_devices).clamp(max=0.9) / 0.9
+    hour = hours % 24.0
+    plateau = ((hour - begins - jitter[0, day]) / 0.75).clamp(0.0, 1.0)
+    plateau = plateau * ((ends + jitter[1, day] - hour) / 0.75).clamp(0.0, 1.0)
+    return -plateau * sunny[day] * height[day] * _disturbance(n_devices, n_steps, dt_h, 0.15, generator)
+
+
 _SLACK = 0.3
 """Share of devices whose limit never binds; those that were recorded all do, sooner or later."""
 

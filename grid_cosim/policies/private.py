@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from grid_cosim.policies.network import PriceMonotoneNetwork, Response, parted
+from grid_cosim.policies.network import PriceMonotoneNetwork, Response, answer, parted
+from grid_cosim.policies.two_way import TwoWayResponse
 
 
 class PrivateNetworks(nn.Module):
@@ -40,10 +41,10 @@ class PrivateNetworks(nn.Module):
         """How many networks these are."""
         return int(self.device.shape[0])
 
-    def forward(self, features: Float[Tensor, "rows features"]) -> Response:
+    def forward(self, features: Float[Tensor, "rows features"]) -> Response | TwoWayResponse:
         """Home by home in order, each with equally many rows; one each when the homes are at work."""
         reach, seen = parted(features, self.config)
-        return Response.of(self.numbers(seen), self.config, reach)
+        return answer(self.numbers(seen), seen, self.config, reach)
 
     def numbers(self, seen: Float[Tensor, "rows seen"]) -> Float[Tensor, "rows numbers"]:
         """What the perceptron of each home says of what it sees; rows as in `forward`."""

@@ -10,8 +10,18 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from grid_cosim.devices import DeferrablePopulation, HeatPumpPopulation, Population, VehiclePopulation
-from grid_cosim.devices.device import LEVEL_NAMES
+from grid_cosim.devices import (
+    BatteryPopulation,
+    DeferrablePopulation,
+    HeatPumpPopulation,
+    Population,
+    PvPopulation,
+    SunlitPopulation,
+    V2GPopulation,
+    VehiclePopulation,
+    WaterHeaterPopulation,
+)
+from grid_cosim.devices.device import LEVEL_NAMES, TWO_WAY_NAMES
 from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.policies.network import NetworkConfig
 
@@ -19,6 +29,10 @@ POPULATIONS: dict[str, type] = {
     "electric_vehicle": VehiclePopulation,
     "heat_pump": HeatPumpPopulation,
     "deferrable": DeferrablePopulation,
+    "water_heater": WaterHeaterPopulation,
+    "battery": BatteryPopulation,
+    "pv": PvPopulation,
+    "v2g_vehicle": V2GPopulation,
 }
 
 
@@ -100,6 +114,12 @@ class Recipe:
     """File of recorded congestion prices, beside the recipe; without it all are invented."""
     recorded_share: float = 0.6
     """Share of the devices that meet recorded prices."""
+    negative_share: float = 0.0
+    """Share of the devices that meet negative prices, about noon."""
+    n_negative_ramps: int = 0
+    """Ramps of the response below price zero; without any it is there as at zero."""
+    price_min_eur_per_kwh: float = -1.0
+    """Lowest price that the training shows, if it shows negative ones."""
     ppo: PpoSettings = field(default_factory=PpoSettings)
     """How `method = "ppo"` learns."""
     private: PrivateSettings = field(default_factory=PrivateSettings)
@@ -107,20 +127,26 @@ class Recipe:
     population: dict[str, Any] = field(default_factory=dict)
     """Overrides of the population's defaults, wider than any one scenario."""
 
-    def make_population(self) -> Population:
+    def make_population(self) -> Population | SunlitPopulation:
         """The population that the recipe names, with its overrides."""
         return population_class(self.device)(**self.population)
 
     def network(self, feature_names: Sequence[str]) -> NetworkConfig:
         """The network's size, and what it stands for, for a device with these features."""
+        names = tuple(feature_names)
+        # PPO explores by disturbing the activation, which the next step would bring back to the level
+        stores = self.method == "dynamics"
+        two_way = stores and names[: len(TWO_WAY_NAMES)] == TWO_WAY_NAMES
         return NetworkConfig(
-            n_features=len(feature_names),
-            # PPO explores by disturbing the activation, which the next step would bring back to the level
-            levels=self.method == "dynamics" and tuple(feature_names[:2]) == LEVEL_NAMES,
+            n_features=len(names),
+            levels=two_way or (stores and names[:2] == LEVEL_NAMES),
+            two_way=two_way,
             hidden=self.hidden,
             n_ramps=self.n_ramps,
             price_scale_eur_per_kwh=self.price_scale_eur_per_kwh,
             price_max_eur_per_kwh=self.price_max_eur_per_kwh,
+            n_negative_ramps=self.n_negative_ramps,
+            price_min_eur_per_kwh=self.price_min_eur_per_kwh,
         )
 
     def for_homes(self, population: Mapping[str, Any]) -> Recipe:
@@ -143,6 +169,8 @@ class Recipe:
         plain = asdict(self, dict_factory=_plain)
         unused = set() if self.method == "ppo" else {"method", "ppo"}
         unused |= {"private"} if self.private == PrivateSettings() else set()
+        if not (self.negative_share or self.n_negative_ramps):
+            unused |= {"negative_share", "n_negative_ramps", "price_min_eur_per_kwh"}
         return {key: value for key, value in plain.items() if key not in unused}
 
 
@@ -281,12 +309,14 @@ def _expected(section: type, key: str, value: Any) -> str:
             _is_number(value) and 0 < value <= 1 and math.isclose(1 / value, round(1 / value), rel_tol=1e-5)
         )
         expected = "an hour or an equal part of one, such as 0.25"
-    elif key == "recorded_share":
+    elif key == "price_min_eur_per_kwh":
+        fits, expected = _is_number(value) and value < 0, "a number below 0"
+    elif key in ("recorded_share", "negative_share"):
         fits, expected = _is_number(value) and 0 <= value <= 1, "a number from 0 to 1"
     elif key in ("clip", "gae_lambda"):
         fits, expected = _is_number(value) and 0 < value <= 1, "a number above 0, at most 1"
     elif isinstance(getattr(section, key), int):
-        least = 0 if key == "seed" else 1
+        least = 0 if key in ("seed", "n_negative_ramps") else 1
         fits, expected = _is_count(value, least), f"a whole number of at least {least}"
     else:
         fits, expected = _is_number(value) and value > 0, "a number above 0"

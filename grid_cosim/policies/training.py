@@ -114,7 +114,8 @@ def episode_loss(
 
 def sample_weight(recipe: Recipe, episode: Episode) -> Float[Tensor, "devices"]:
     """What each device's cost counts; the mean is one day's share of the episode."""
-    weight = 1.0 / (recipe.price_weight_offset + episode.price[memory_steps(recipe.dt_h) :].mean(0))
+    price = episode.price[memory_steps(recipe.dt_h) :].abs().mean(0)
+    weight = 1.0 / (recipe.price_weight_offset + price)
     return weight / weight.mean() * 24.0 / recipe.hours
 
 

@@ -31,6 +31,7 @@ _MEMORY_H = 24.0
 _WINDOWS_H = ((23.0, 24.0), (18.0, 24.0), (0.0, 2.0), (0.0, 6.0), (0.0, 12.0))
 """Of the memory, which begins a day ago; in the order of the names."""
 _PRICE_SCALE_EUR_PER_KWH = 0.01
+_FLOOR_SCALE_EUR_PER_KWH = 0.3
 
 
 def memory_steps(dt_h: float) -> int:
@@ -100,6 +101,11 @@ def view_of_path(
     return _columns(floor, premium_6h, premium_24h, remembered, known)
 
 
+def floor_seen(features: Float[Tensor, "rows features"]) -> Float[Tensor, "rows"]:
+    """The floor, in EUR/kWh, out of features that end with a view."""
+    return _FLOOR_SCALE_EUR_PER_KWH * features[:, VIEW_NAMES.index("energy_price") - len(VIEW_NAMES)]
+
+
 def _windows(dt_h: float) -> list[tuple[int, int]]:
     """First step and end of every window of the memory; each is a step long at least."""
     day = memory_steps(dt_h)
@@ -116,4 +122,6 @@ def _columns(
     shape = remembered[0].shape
     prices = torch.stack([premium_6h.expand(shape), premium_24h.expand(shape), *remembered], dim=-1)
     scaled = torch.asinh(prices / _PRICE_SCALE_EUR_PER_KWH) / 3.0
-    return torch.cat([(floor / 0.3).expand(shape)[..., None], scaled, known[..., None]], dim=-1)
+    return torch.cat(
+        [(floor / _FLOOR_SCALE_EUR_PER_KWH).expand(shape)[..., None], scaled, known[..., None]], dim=-1
+    )

@@ -1,4 +1,4 @@
-"""Time series from outside: outdoor temperature, energy price, inflexible household load, own files.
+"""Time series from outside: temperature, irradiance, energy price, inflexible household load, own files.
 
 The simulation clock is local standard time: naive, with equal steps, no daylight saving.
 """
@@ -15,6 +15,7 @@ from grid_cosim.profiles.households import (
 from grid_cosim.profiles.licences import LICENCES
 from grid_cosim.profiles.prices import energy_price
 from grid_cosim.profiles.series import CET, interval_mean, read_series
+from grid_cosim.profiles.sun import SkyAtSteps, SunPosition, sky, sun_position
 from grid_cosim.profiles.weather import outdoor_temperature, shipped_weather
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "CET",
     "LICENCES",
     "HouseholdShapes",
+    "SkyAtSteps",
+    "SunPosition",
     "base_load_from_file",
     "energy_price",
     "household_base_load",
@@ -30,4 +33,6 @@ __all__ = [
     "outdoor_temperature",
     "read_series",
     "shipped_weather",
+    "sky",
+    "sun_position",
 ]

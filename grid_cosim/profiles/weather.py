@@ -43,6 +43,20 @@ def outdoor_temperature(
     Raises `ProfileError` as `read_series` does, for values outside -60 … 60 °C and for an unknown name.
     """
     name = str(path_or_shipped_name)
+    path, typical = weather_path(name)
+    return at_steps(
+        _temperature(path),
+        name,
+        typical=typical,
+        start=start,
+        n_steps=n_steps,
+        dt_h=dt_h,
+        lookahead_steps=lookahead_steps,
+    )
+
+
+def weather_path(name: str) -> tuple[Path, bool]:
+    """The file of a weather, and whether it is a shipped year, which serves any year."""
     typical = name in shipped_weather()
     if not typical and Path(name).suffix == "" and not Path(name).exists():
         raise ProfileError(
@@ -50,7 +64,20 @@ def outdoor_temperature(
             "is neither a file nor a shipped temperature",
             remedy=f"Shipped are {', '.join(shipped_weather())}.{near_matches(name, shipped_weather())}",
         )
-    series = _temperature(_folder() / f"{name}.csv" if typical else Path(path_or_shipped_name))
+    return (_folder() / f"{name}.csv" if typical else Path(name)), typical
+
+
+def at_steps(
+    series: pd.Series,
+    name: str,
+    *,
+    typical: bool,
+    start: datetime,
+    n_steps: int,
+    dt_h: float,
+    lookahead_steps: int = 0,
+) -> Float[np.ndarray, " steps"]:
+    """A column of a weather file at the control steps, as `outdoor_temperature` says."""
     resolution = hours_per_row(series.index)
     values = series.to_numpy()
     if typical:

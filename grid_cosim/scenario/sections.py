@@ -147,12 +147,17 @@ class Homes(_Section):
 
 
 class Weather(_Section):
-    """Outdoor temperature."""
+    """Outdoor temperature, and irradiance where there are photovoltaics."""
 
     source: str = "try2010_12_mannheim"
-    """A shipped test reference year, or a CSV or Parquet file with a column `temperature_c`."""
+    """A shipped test reference year, or a CSV or Parquet file with a column `temperature_c`; for `pv` also
+    `global_w_per_m2`, or `direct_w_per_m2` and `diffuse_w_per_m2`, on the horizontal plane."""
     shift_k: Annotated[float, Field(ge=-30, le=30)] = 0.0
     """Added to the temperature: how a colder winter is asked for."""
+    latitude_deg: Annotated[float, Field(ge=-66, le=66)] = 49.5
+    """Where the sun is seen from; the default is Mannheim."""
+    longitude_deg: Annotated[float, Field(ge=-180, le=180)] = 8.55
+    """The same, east of Greenwich; clocks show Central European standard time."""
 
 
 class DeviceSection(_Section):
@@ -164,8 +169,9 @@ class DeviceSection(_Section):
     """A shipped policy's name or a checkpoint file; without it the shipped policy of that kind."""
     population: dict[str, Any] = Field(default_factory=dict)
     """Overrides of how devices and their use are drawn; see the population's fields in the reference."""
-    power_factor: Annotated[float, Field(gt=0, le=1)] = 0.95
-    """Inductive, at the meter (VDE-AR-N 4100 asks for at least 0.95)."""
+    power_factor: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Inductive, at the meter, drawing or feeding in; without it 0.95 for loads (the least of VDE-AR-N 4100)
+    and 1 for `battery`, `pv` and `v2g_vehicle`."""
 
 
 class _Window(_Section):
@@ -356,9 +362,10 @@ class Scenario(_Section):
     homes: Homes = Homes()
     """Inflexible load."""
     weather: Weather = Weather()
-    """Outdoor temperature."""
+    """Outdoor temperature and irradiance."""
     devices: dict[str, DeviceSection] = Field(default_factory=dict)
-    """By kind: `electric_vehicle`, `heat_pump`, `deferrable`, or `package.module:Population`."""
+    """By kind: `electric_vehicle`, `v2g_vehicle`, `heat_pump`, `water_heater`, `deferrable`, `battery`, `pv`,
+    or `package.module:Population`."""
     tariff: Tariff = Tariff()
     """What energy costs."""
     coordination: Coordination = Coordination()

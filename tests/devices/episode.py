@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from grid_cosim.devices import Device, Drive, Outputs, Population
+from grid_cosim.devices import Device, Drive, Outputs, Population, Sky
+from grid_cosim.devices.device import drive_of
+from grid_cosim.profiles import sun_position
 
 
 class Moment(NamedTuple):
@@ -40,10 +43,24 @@ def drawn(
     device = population.sample(n, dt_h=dt_h, generator=generator)
     hours = start_hour + dt_h * torch.arange(n_steps + round(24.0 / dt_h), dtype=torch.float64)
     outdoor = -2.0 + 5.0 * torch.cos(2.0 * math.pi * (hours - 15.0) / 24.0)
-    drive = population.drive(
-        device, n_steps=n_steps, start_hour=start_hour, outdoor_c=outdoor[:, None], generator=generator
+    drive = drive_of(
+        population,
+        device,
+        n_steps=n_steps,
+        start_hour=start_hour,
+        outdoor_c=outdoor[:, None],
+        sky=lambda: spring(n_steps=n_steps, start_hour=start_hour, dt_h=dt_h),
+        generator=generator,
     )
     return device, drive
+
+
+def spring(*, n_steps: int, start_hour: float, dt_h: float = 0.25) -> Sky:
+    """Cloudless days in April, bright and even, with light from everywhere."""
+    hours = start_hour + dt_h * (0.5 + np.arange(n_steps))
+    sun = sun_position(100.0 + np.floor(hours / 24.0), hours % 24.0, latitude_deg=49.5, longitude_deg=8.55)
+    east, north, up = (torch.as_tensor(part)[:, None] for part in sun)
+    return Sky(700.0 * up.clamp(min=0.0), 120.0 * up.clamp(min=0.0), east, north, up)
 
 
 def live(device: Device, drive: Drive, draws: Draws | None, *, n_steps: int) -> list[Moment]:

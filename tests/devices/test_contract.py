@@ -13,17 +13,26 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from grid_cosim.devices import (
+    Battery,
+    BatteryPopulation,
     DeferrablePopulation,
     Device,
     Drive,
     HeatPump,
     HeatPumpPopulation,
     Outputs,
+    Photovoltaics,
     Population,
+    PvPopulation,
     Storing,
+    SunlitPopulation,
+    V2GPopulation,
+    V2GVehicle,
     VehiclePopulation,
+    WaterHeater,
+    WaterHeaterPopulation,
 )
-from grid_cosim.devices.device import LEVEL_NAMES, DriveOfRows, rows_of, to_dtype
+from grid_cosim.devices.device import LEVEL_NAMES, TWO_WAY_NAMES, DriveOfRows, rows_of, to_dtype
 from grid_cosim.devices.device import stacked as inputs_of_steps
 from tests.devices.episode import Moment, at_random, drawn, live, stacked
 from tests.devices.toy import PoolPumpPopulation
@@ -32,11 +41,13 @@ N, N_STEPS = 5, 90
 
 
 class Case(NamedTuple):
-    population: Population
+    population: Population | SunlitPopulation
     worse: str
     """Field of the state by which more is owed, with the sign of the change."""
     queue: bool = True
     """Whether energy is asked for, and then delivered or not; a heat pump keeps a temperature instead."""
+    gives: bool = False
+    """Whether it may feed in."""
 
 
 CASES = [
@@ -44,6 +55,10 @@ CASES = [
     Case(HeatPumpPopulation(), "-temperature_c", queue=False),
     Case(DeferrablePopulation(jobs_per_day=6.0), "+waiting_kwh"),
     Case(PoolPumpPopulation(), "+owed_kwh"),
+    Case(WaterHeaterPopulation(litres_per_person=90.0), "-stored_kwh", queue=False),
+    Case(BatteryPopulation(), "-stored_kwh", queue=False, gives=True),
+    Case(V2GPopulation(), "+owed_kwh", gives=True),
+    Case(PvPopulation(), "", queue=False, gives=True),
 ]
 
 every_device = pytest.mark.parametrize("case", CASES, ids=lambda case: case.population.kind)
@@ -88,7 +103,7 @@ def test_bounds_are_ordered_and_hold_what_is_drawn_uncontrolled(
     device, moments = random_episode(case, seed, start_hour)
     for moment in moments:
         low, high = device.bounds(moment.state, moment.inputs)
-        assert (low >= 0.0).all()
+        assert (low >= (-device.p_max_kw if case.gives else 0.0)).all()
         assert (low <= high).all()
         assert (high <= device.p_max_kw).all()
         free = device.uncontrolled_kw(moment.state, moment.inputs)
@@ -104,8 +119,10 @@ def test_what_is_served_is_what_the_meter_counts(case: Case, seed: int, start_ho
     for moment in moments:
         out = moment.outputs
         close(out.served_kwh, moment.p_kw * device.dt_h)
-        for value in (out.requested_kwh, out.unserved_kwh, out.owed_kwh, out.cost_eur):
+        for value in (out.unserved_kwh, out.owed_kwh, out.cost_eur):
             assert (value >= 0.0).all()
+        feeds_in_only = isinstance(device, Photovoltaics)
+        assert (out.requested_kwh <= 0.0 if feeds_in_only else out.requested_kwh >= 0.0).all()
         assert (out.due_kwh >= out.unserved_kwh).all()
         assert (out.too_cold_kelvin_hours >= 0.0).all()
 
@@ -114,18 +131,30 @@ def test_what_is_served_is_what_the_meter_counts(case: Case, seed: int, start_ho
 @a_few
 @situations
 def test_energy_is_served_or_unserved_or_owed(case: Case, seed: int, start_hour: float) -> None:
-    _, moments = random_episode(case, seed, start_hour)
+    device, moments = random_episode(case, seed, start_hour)
     owed = torch.zeros(N, dtype=torch.float64)
     for moment in moments:
         out = moment.outputs
-        close(owed + out.requested_kwh, out.served_kwh + out.unserved_kwh + out.owed_kwh)
+        lost = lost_on_the_way_kwh(device, moment)
+        close(owed + out.requested_kwh + lost, out.served_kwh + out.unserved_kwh + out.owed_kwh)
         owed = out.owed_kwh
         waits = out.owed_kwh > 1e-9
         assert (out.age_h.isnan() == ~waits).all()
         assert (out.age_h[waits] > 0.0).all()
     total = {name: stacked(moments, name).sum(0) for name in ("requested_kwh", "due_kwh", "unserved_kwh")}
     assert (total["requested_kwh"] > 0.0).any(), "nothing was asked for"
-    assert (total["due_kwh"] <= total["requested_kwh"] + 1e-9).all()
+    to_be_made_up = sum(
+        lost_on_the_way_kwh(device, m) + (-m.outputs.served_kwh).clamp(min=0) for m in moments
+    )
+    assert (total["due_kwh"] <= total["requested_kwh"] + to_be_made_up + 1e-9).all()
+
+
+def lost_on_the_way_kwh(device: Device, moment: Moment) -> Tensor:
+    """What a discharge owes at the meter beyond what it gave: the losses out and in again."""
+    if not isinstance(device, V2GVehicle):
+        return torch.zeros(N, dtype=torch.float64)
+    both_ways = device.charge_efficiency * device.discharge_efficiency
+    return (-moment.outputs.served_kwh).clamp(min=0.0) * (1.0 / both_ways - 1.0)
 
 
 @queues
@@ -210,28 +239,41 @@ def test_gradients_stay_finite_where_powers_meet_their_bounds(case: Case, share:
 @every_device
 def test_a_store_is_reached_into_by_the_power_and_seen_by_nothing_else(case: Case) -> None:
     device, moments = random_episode(case, seed=4)
-    assert isinstance(device, Storing) == (device.feature_names[:2] == LEVEL_NAMES)
+    names = TWO_WAY_NAMES if case.gives else LEVEL_NAMES
+    assert isinstance(device, Storing) == (device.feature_names[: len(names)] == names)
     if not isinstance(device, Storing):
         return
-    for moment, follows in pairwise(moments):
-        bounds = device.bounds(moment.state, moment.inputs)
+    assert any(not torch.equal(moment.state[0], follows.state[0]) for moment, follows in pairwise(moments))
+    for moment in moments:
+        low, high = bounds = device.bounds(moment.state, moment.inputs)
+        powers = [low, torch.zeros_like(low), high] if case.gives else [low, high]
         levels = device.levels(moment.state, bounds, moment.inputs)
         surroundings = device.surroundings(moment.inputs)
         close(device.observe(moment.state, moment.inputs), torch.cat([levels, surroundings], dim=1))
-        close(levels, torch.stack([level_after(device, moment, p_kw) for p_kw in bounds], dim=1))
-        assert (levels[:, 1] >= levels[:, 0]).all()
-        half = level_after(device, moment, 0.5 * (bounds[0] + bounds[1]))
-        close(half, levels.mean(1))
-        assert not torch.equal(moment.state[0], follows.state[0])
+        close(levels, torch.stack([level_after(device, moment, p_kw) for p_kw in powers], dim=1))
+        assert (levels.diff(dim=1) >= 0.0).all()
+        for k, (less, more) in enumerate(pairwise(powers)):
+            half = level_after(device, moment, 0.5 * (less + more))
+            close(half, levels[:, k : k + 2].mean(1))
     together = device.surroundings(inputs_of_steps([moment.inputs for moment in moments]))
     close(together, torch.stack([device.surroundings(moment.inputs) for moment in moments]))
 
 
 def level_after(device: Storing, moment: Moment, p_kw: Tensor) -> Tensor:
     """Where the store stands when that was drawn."""
-    after, _ = device.step(moment.state, p_kw, moment.inputs)
-    assert isinstance(device, HeatPump), "say here what the level of this device is"
-    return after.temperature_c - device.set_point_c
+    after, out = device.step(moment.state, p_kw, moment.inputs)
+    match device:
+        case HeatPump():
+            return after.temperature_c - device.set_point_c
+        case WaterHeater():
+            heat = after.stored_kwh - device.cop * out.unserved_kwh
+            return 4.0 * (heat / device.capacity_kwh - 1.0)
+        case Battery():
+            return 4.0 * (after.stored_kwh / device.capacity_kwh - 0.5)
+        case V2GVehicle():
+            return -device.charge_efficiency * (out.owed_kwh + out.unserved_kwh) / 10.0
+        case _:
+            raise AssertionError("say here what the level of this device is")
 
 
 @every_device
@@ -249,7 +291,9 @@ def test_what_a_policy_sees_can_be_differentiated(case: Case) -> None:
 @every_device
 def test_the_generator_decides_everything(case: Case) -> None:
     runs = [
-        stacked(live(*drawn(case.population, seed=seed), None, n_steps=N_STEPS), "served_kwh")
+        stacked(
+            live(*drawn(case.population, seed=seed), at_random(N_STEPS, 5), n_steps=N_STEPS), "served_kwh"
+        )
         for seed in (7, 7, 8)
     ]
     assert torch.equal(runs[0], runs[1])
@@ -260,6 +304,8 @@ def test_the_generator_decides_everything(case: Case) -> None:
 @a_few
 @situations
 def test_the_more_is_owed_at_the_end_the_dearer(case: Case, seed: int, start_hour: float) -> None:
+    if not case.worse:
+        return
     device, moments = random_episode(case, seed, start_hour)
     sign, field = (1.0 if case.worse[0] == "+" else -1.0), case.worse[1:]
     price = torch.full((N,), 0.3, dtype=torch.float64)

@@ -19,18 +19,22 @@ from grid_cosim.policies.network import (
 SCALE, PRICE_MAX = 0.01, 2.0
 PRICES = torch.cat([torch.zeros(1), torch.logspace(-4, 2, 400)]).double()
 
+SIGNED = torch.cat([-PRICES.flip(0)[:-1], PRICES])
+
 weight = st.one_of(st.just(0.0), st.floats(1e-6, 5.0))
 answers = st.builds(
-    lambda base, weights, reach: Response(
+    lambda base, weights, reach, below: Response(
         base=torch.tensor([base], dtype=torch.float64),
         weights=torch.tensor([weights], dtype=torch.float64),
         price_scale=SCALE,
         price_max=PRICE_MAX,
         reach=None if reach is None else torch.tensor([[reach[0], sum(reach)]], dtype=torch.float64),
+        negative_weights=None if below is None else torch.tensor([below], dtype=torch.float64),
     ),
     base=st.floats(-20.0, 200.0),
     weights=st.lists(weight, min_size=6, max_size=6),
     reach=st.none() | st.tuples(st.floats(-20.0, 2.0), st.floats(0.0, 2.0)),
+    below=st.none() | st.lists(weight, min_size=4, max_size=4),
 )
 thorough = settings(deadline=None, max_examples=60)
 
@@ -44,16 +48,63 @@ def open_answer(base: float = 3.0) -> Response:
 @example(answer=Response(torch.tensor([-20.0]), torch.full((1, 6), 5.0), SCALE, PRICE_MAX))
 @thorough
 def test_power_never_rises_with_the_price(answer: Response) -> None:
-    fraction = answer.fraction(PRICES[None, :])[0]
+    fraction = answer.fraction(SIGNED[None, :])[0]
     assert ((fraction >= 0.0) & (fraction <= 1.0)).all()
     assert (fraction.diff() <= 1e-12).all()  # up to rounding where one ramp meets the next
-    assert (answer.fraction_slope(PRICES[None, :]) <= 0.0).all()
+    assert (answer.fraction_slope(SIGNED[None, :]) <= 0.0).all()
 
 
 @given(answer=answers)
 @thorough
 def test_at_twice_the_largest_price_of_the_training_nothing_is_drawn(answer: Response) -> None:
     assert answer.fraction(torch.tensor([2.0 * PRICE_MAX], dtype=torch.float64)).item() == 0.0
+
+
+@given(answer=answers)
+@thorough
+def test_at_twice_the_lowest_price_of_the_training_all_is_drawn(answer: Response) -> None:
+    ends = torch.tensor([0.0, -2.0], dtype=torch.float64)
+    fraction = answer.fraction(ends[None, :])[0]
+    if answer.negative_weights is None:  # the answer below zero is that at zero, exactly
+        below = -torch.logspace(-4, 2, 50).double()
+        assert (answer.fraction(below[None, :]) == fraction[0]).all()
+        assert (answer.fraction_slope(below[None, :]) == 0.0).all()
+    else:
+        assert fraction[1] == 1.0
+
+
+def test_ramps_below_zero_leave_the_answer_above_it_as_it_was() -> None:
+    answer = open_answer()
+    both = answer._replace(negative_weights=torch.full((1, 5), 0.4, dtype=torch.float64))
+    for ask in ("fraction", "fraction_slope", "level"):
+        assert torch.equal(getattr(both, ask)(PRICES[None, :]), getattr(answer, ask)(PRICES[None, :]))
+
+
+def test_the_slope_below_zero_is_the_finite_difference() -> None:
+    weights = torch.tensor([[0.2, 0.6, 0.0, 0.4]], dtype=torch.float64)
+    answer = open_answer(0.5)._replace(negative_weights=weights, price_min=-1.0)
+    width = math.asinh(1.0 / SCALE) / 4
+    kinks = -torch.tensor([SCALE * math.sinh(k * width) for k in range(5)], dtype=torch.float64)
+    dense = -torch.logspace(-4, 0.3, 3000).double()
+    step = 1e-7 * (dense.abs() + SCALE)
+    price = dense[((dense[:, None] - kinks).abs() > 10.0 * step[:, None]).all(1)]
+    step = 1e-7 * (price.abs() + SCALE)
+    ahead, behind = answer.fraction((price + step)[None, :])[0], answer.fraction((price - step)[None, :])[0]
+    inside = (behind < 1.0) & (ahead > 0.0)
+    assert (price[inside] < -1.05).any(), "the ascent beyond the training's prices is among them"
+    assert (behind == 1.0).any()
+    slope = answer.fraction_slope(price[None, :])[0]
+    # central differences of a function of order one: rounding 1e-16 over a step of 1e-9 at least
+    torch.testing.assert_close(slope[inside], ((ahead - behind) / (2.0 * step))[inside], rtol=1e-5, atol=1e-6)
+
+
+def test_power_is_the_share_of_the_range() -> None:
+    answer, price = open_answer(), torch.tensor([[0.0, 0.1, 3.9]], dtype=torch.float64)
+    low, high = torch.tensor([-2.0], dtype=torch.float64), torch.tensor([3.0], dtype=torch.float64)
+    torch.testing.assert_close(answer.power_kw(price, low, high), -2.0 + 5.0 * answer.fraction(price))
+    torch.testing.assert_close(
+        answer.power_kw(price[:, 1], low, high), -2.0 + 5.0 * answer.fraction(price[:, 1])
+    )
 
 
 def test_that_price_is_the_largest_that_scenarios_ask_by_default() -> None:

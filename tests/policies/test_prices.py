@@ -7,7 +7,13 @@ import torch
 from safetensors.torch import save_file
 
 from grid_cosim.policies.checkpoint import PolicyError
-from grid_cosim.policies.prices import RecordedPrices, load_recorded_prices, sample_prices, sample_tariffs
+from grid_cosim.policies.prices import (
+    RecordedPrices,
+    load_recorded_prices,
+    sample_negative_prices,
+    sample_prices,
+    sample_tariffs,
+)
 
 N = 4000
 
@@ -120,3 +126,25 @@ def test_tariffs_are_flat_dear_at_hours_or_hourly() -> None:
     assert 0.1 < hourly.float().mean() < 0.2
     within_hours = tariff[:, hourly].reshape(48, 4, -1)
     torch.testing.assert_close(within_hours[:, :1].expand_as(within_hours), within_hours)
+
+
+def test_negative_prices_come_about_noon() -> None:
+    prices = sample_negative_prices(
+        2000,
+        n_steps=192,
+        dt_h=0.25,
+        start_hour=-6.0,
+        energy_price_eur_per_kwh=0.3,
+        generator=torch.Generator().manual_seed(0),
+    )
+    hour = (-6.0 + 0.25 * torch.arange(192)) % 24.0
+    assert (prices <= 0.0).all()
+    assert (prices[(hour < 6.5) | (hour >= 19.5)] == 0.0).all()
+    noon = prices[(hour >= 12.75) & (hour < 13.0)]
+    assert 0.5 < (noon < -0.004).float().mean() < 0.8  # a day is sunny with 0.3 to 1: 0.65 on average
+    lowest = prices.amin(0)
+    near_tariff = (lowest < -0.2) & (lowest > -0.4)
+    assert near_tariff.float().mean() > 0.4
+    assert (lowest < -0.5).any()
+    days = prices.reshape(2, 96, -1).amin(1) < 0.0
+    assert (days[0] != days[1]).any()
