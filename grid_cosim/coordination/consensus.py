@@ -13,9 +13,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
 
-from grid_cosim.coordination.graph import Links, middle_and_half
+from grid_cosim.coordination.graph import Links, block, middle_and_half
 
 _IN_CACHE, _FEWEST_COLUMNS = 2**17, 16
 """Numbers that are mixed at a time, or that many columns: all rounds of some groups of nodes, then of the
@@ -104,7 +103,7 @@ class Exchange:
     ) -> Float[np.ndarray, "nodes features"]:
         if self.accelerated:
             return self._chebyshev(values, rows)
-        mixing = _block(self.links.mixing, rows)
+        mixing = block(self.links.mixing, rows)
         for _ in range(self.rounds):
             values = mixing @ values
         return values
@@ -117,7 +116,7 @@ class Exchange:
         c and e are the middle and half the width of each group's interval of eigenvalues.
         """
         middle, half = (part[:, None] for part in middle_and_half(self.links.interval[rows]))
-        top, centred = (1.0 - middle) / half, _block(self.links.centred, rows)
+        top, centred = (1.0 - middle) / half, block(self.links.centred, rows)
         if (top == top[:1]).all():
             top = top[:1]
         before, now, ratio = values, values, np.ones_like(top)
@@ -129,17 +128,6 @@ class Exchange:
                 heard -= last * ratio * before
             before, now = now, heard
         return now
-
-
-def _block(matrix: csr_array, rows: slice) -> csr_array:
-    """The part of a block-diagonal matrix that belongs to these rows, without a search for its columns."""
-    if rows == slice(None):
-        return matrix
-    first, end = matrix.indptr[rows.start], matrix.indptr[rows.stop]
-    n = rows.stop - rows.start
-    indices = matrix.indices[first:end] - rows.start
-    indptr = matrix.indptr[rows.start : rows.stop + 1] - first
-    return csr_array((matrix.data[first:end], indices, indptr), shape=(n, n))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -79,10 +80,12 @@ class Links:
         """Where the eigenvalues of W lie besides 1, in each node's own connected group: [low, high]."""
         count, group = connected_components(self.mixing, directed=False)
         nodes = np.argsort(group, kind="stable")
-        interval = np.empty((self.n_nodes, 2))
-        for here in np.split(nodes, np.cumsum(np.bincount(group, minlength=count))[:-1]):
-            interval[here] = spectrum(_square(self.mixing, here))
-        return interval
+        sorted_mixing = _square(self.mixing, nodes)
+        end = np.cumsum(np.bincount(group, minlength=count))
+        spectra = [
+            spectrum(block(sorted_mixing, slice(first, last))) for first, last in pairwise([0, *end.tolist()])
+        ]
+        return np.array(spectra).reshape(-1, 2)[group]
 
     @cached_property
     def centred(self) -> csr_array:
@@ -125,6 +128,17 @@ def _square(matrix: csr_array, nodes: Int[np.ndarray, "kept"]) -> csr_array:
     number[nodes] = np.arange(len(nodes))
     rows = matrix[nodes]
     return csr_array((rows.data, number[rows.indices], rows.indptr), shape=(len(nodes), len(nodes)))
+
+
+def block(matrix: csr_array, rows: slice) -> csr_array:
+    """The part of a block-diagonal matrix that belongs to these rows, without a search for its columns."""
+    if rows == slice(None):
+        return matrix
+    first, end = matrix.indptr[rows.start], matrix.indptr[rows.stop]
+    n = rows.stop - rows.start
+    indices = matrix.indices[first:end] - rows.start
+    indptr = matrix.indptr[rows.start : rows.stop + 1] - first
+    return csr_array((matrix.data[first:end], indices, indptr), shape=(n, n))
 
 
 _NARROWEST = 1e-3
