@@ -35,6 +35,7 @@ from grid_cosim.coordination import (
     LinkOutage,
     NewtonStep,
     TrackedMixing,
+    bounds,
     communication,
     price_grid,
     read_edge_list,
@@ -330,7 +331,9 @@ def scenario_graph(
 
 def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.ndarray) -> DualStep:
     outage = LinkOutage(settings.link_outage) if settings.link_outage else None
-    mixing = TrackedMixing(settings.startup_rounds) if settings.mixing == "tracked" else FreshMixing()
+    mixing = (
+        TrackedMixing(_startup_rounds(settings, graph)) if settings.mixing == "tracked" else FreshMixing()
+    )
     match settings.dual_step:
         case "curve":
             return CurveStep(
@@ -359,6 +362,13 @@ def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.nda
                 dual_step=settings.gradient_step,
                 rounds=settings.rounds,
                 dual_iterations=settings.iterations,
-                startup_rounds=settings.startup_rounds,
+                startup_rounds=settings.startup_rounds or 0,
                 outage=outage,
             )
+
+
+def _startup_rounds(settings: Coordination, graph: CommunicationGraph) -> int:
+    if settings.startup_rounds is not None:
+        return settings.startup_rounds
+    accelerated = settings.accelerated and not settings.link_outage
+    return bounds.cold_start_rounds(graph, accelerated=accelerated)

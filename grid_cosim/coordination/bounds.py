@@ -45,10 +45,15 @@ def chebyshev_contraction(
     T_K is Chebyshev's polynomial (Auzinger & Melenk 2011), cosh(K arcosh x) for x ≥ 1; written with x - 1
     and with what decays, so that intervals which end beside 1 keep their digits and many rounds do no harm.
     """
+    decay = np.exp(-rounds * _chebyshev_rate(interval))
+    return 2.0 * decay / (1.0 + decay**2)
+
+
+def _chebyshev_rate(interval: Float[np.ndarray, "limits 2"]) -> Float[np.ndarray, "limits"]:
+    """arcosh((1 - c)/e)."""
     middle, half = middle_and_half(interval)
     beyond = (1.0 - middle - half) / half
-    decay = np.exp(-rounds * np.log1p(beyond + np.sqrt(beyond * (2.0 + beyond))))
-    return 2.0 * decay / (1.0 + decay**2)
+    return np.log1p(beyond + np.sqrt(beyond * (2.0 + beyond)))
 
 
 def contraction(
@@ -60,6 +65,25 @@ def contraction(
     if accelerated:
         return chebyshev_contraction(graph.interval, rounds)
     return plain_contraction(graph.mixing_rate, rounds)
+
+
+_COLD_START = 0.01
+"""Share of a mean that is left of what one node alone knows, after a cold start."""
+
+
+def cold_start_rounds(graph: CommunicationGraph, *, accelerated: bool = False) -> int:
+    """Rounds after which all nodes know, to a hundredth, the mean of what a meter alone begins with.
+
+    Of n copies one holds c and the others nothing: what is left is γ c at most, and the mean is c/n. So the
+    rounds grow with log n, and with how badly a graph mixes. The most of any limit; links never fail.
+    """
+    size = np.maximum(np.diff(graph.copies.start), 2)
+    if accelerated:
+        rate = _chebyshev_rate(graph.interval)
+        rounds = np.log(2.0 * size / _COLD_START) / rate
+    else:
+        rounds = np.log(size / _COLD_START) / -np.log(np.clip(graph.mixing_rate, 1e-12, 1.0 - 1e-12))
+    return int(np.ceil(rounds.max(initial=0.0)))
 
 
 def leftover(

@@ -250,8 +250,9 @@ class Coordination(_Section):
     """Whether what was agreed in earlier steps is kept. The `gradient` step has its own."""
     accelerated: bool = True
     """Chebyshev's weights over the rounds instead of plain ones; not for `gradient` or with outages."""
-    startup_rounds: Annotated[int, Field(ge=0)] = 0
-    """Rounds of the first exchange of `tracked` mixing, if more than `rounds`; for `gradient` before it."""
+    startup_rounds: Annotated[int, Field(ge=0)] | None = None
+    """Rounds of the first exchange of `tracked` mixing; unless given as many as a cold start needs, more
+    behind a substation than in a street. For `gradient` rounds before its first step, none by default."""
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] | None = None

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from grid_cosim.assembly import scenario_policies
 from grid_cosim.controllers import Priced
-from grid_cosim.coordination import Copies, CurveStep, TrackedMixing, communication, price_grid
+from grid_cosim.coordination import Copies, CurveStep, TrackedMixing, bounds, communication, price_grid
 from grid_cosim.environments.core import FleetGame
 from grid_cosim.environments.priced import ControlledPlayer
 from grid_cosim.environments.villages import Village
@@ -102,7 +102,7 @@ def consensus(game: FleetGame, *, seed: int) -> ControlledPlayer:
         ),
         rounds=settings.rounds,
         sweeps=settings.iterations,
-        mixing=TrackedMixing(settings.startup_rounds),
+        mixing=TrackedMixing(bounds.cold_start_rounds(graph, accelerated=settings.accelerated)),
         accelerated=settings.accelerated,
     )
     scenario = Scenario(devices={kind: DeviceSection() for kind in game.kinds})

@@ -28,6 +28,7 @@ from grid_cosim.coordination import (
 )
 from grid_cosim.coordination.bounds import (
     average_excess_kw,
+    cold_start_rounds,
     contraction,
     disagreement,
     leftover,
@@ -185,6 +186,19 @@ def test_no_smaller_bound_by_step_would_do() -> None:
     second = leftover(shrink, told[1], exchanges=100, before=first)
     third = leftover(shrink, told[2], exchanges=1, before=second)
     np.testing.assert_allclose(leftover_by_step(shrink, told), [first, second, third], rtol=1e-12)
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+@pytest.mark.parametrize(("kind", "n"), [("random_regular", 20), ("random_regular", 1500), ("ring", 30)])
+def test_after_a_cold_start_everybody_knows_what_the_meter_knew(kind: str, n: int, accelerated: bool) -> None:
+    graph = communication(one_limit(n), kind)  # type: ignore[arg-type]
+    rounds, left = cold_start_rounds(graph, accelerated=accelerated), []
+    for enough in (rounds, rounds // 2):
+        values = np.zeros((n + 1, 1))
+        values[-1] = n + 1.0
+        left.append(np.abs(Exchange(graph.links, enough, accelerated=accelerated).mix(values) - 1.0).max())
+    assert left[0] <= 0.01
+    assert left[1] > 0.02  # half as many would not do
 
 
 def test_bounds_of_links_that_never_mix_grow_without_end() -> None:
