@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from grid_cosim import load_scenario, run
-from grid_cosim.feeder import PandapowerFlow, load_feeder
+from grid_cosim.feeder import PowerGridFlow, load_feeder
 from grid_cosim.metrics import kpis
 from grid_cosim.results import Results
 from tests.builders import street
@@ -102,15 +102,15 @@ def test_a_limit_below_the_inflexible_load_is_said_once_on_screen(folder: Path) 
 def test_ctrl_c_leaves_what_there_is_under_another_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    solve, steps = PandapowerFlow.solve, []
+    solve, steps = PowerGridFlow.solve, []
 
-    def interrupted(self: PandapowerFlow, **given: Any) -> Any:
+    def interrupted(self: PowerGridFlow, **given: Any) -> Any:
         steps.append(given["step"])
         if len(steps) == 3:
             signal.raise_signal(signal.SIGINT)
         return solve(self, **given)
 
-    monkeypatch.setattr(PandapowerFlow, "solve", interrupted)
+    monkeypatch.setattr(PowerGridFlow, "solve", interrupted)
     shown = study(controllers="uncontrolled,consensus")
     assert shown.exit_code == 130
     assert "Interrupted." in shown.stderr

@@ -181,20 +181,21 @@ def _at_buses(
 ) -> tuple[Complex[np.ndarray, " buses"], Complex[np.ndarray, " buses"]]:
     """Constant power, and power at 1 pu that grows with the voltage's square, read off a solved net."""
     constant, shunt = np.zeros(len(net.bus), dtype=complex), np.zeros(len(net.bus), dtype=complex)
-    vm_pu = net.res_bus["vm_pu"].fillna(1.0)
+    vm_pu = net.res_bus["vm_pu"].to_numpy()
     for table in ("shunt", *_OF_POWER):
         elements, result = net[table], net[f"res_{table}"]
         if not len(elements):
             continue
         row = net.bus.index.get_indexer(elements["bus"])
         power = result["p_mw"].to_numpy() + 1j * result["q_mvar"].to_numpy()
-        squared = vm_pu.to_numpy()[row] ** 2
+        fed = ~np.isnan(vm_pu[row])
+        squared = np.where(fed, vm_pu[row], 1.0) ** 2
         if table == "shunt":
             np.add.at(shunt, row, power / squared)
             continue
         if table == "ward":
-            alive = elements["in_service"].to_numpy(dtype=bool) & ~np.isnan(result["vm_pu"].to_numpy())
-            growing = alive * (elements["pz_mw"].to_numpy() + 1j * elements["qz_mvar"].to_numpy())
+            works = fed & elements["in_service"].to_numpy(dtype=bool)
+            growing = works * (elements["pz_mw"].to_numpy() + 1j * elements["qz_mvar"].to_numpy())
             np.add.at(shunt, row, growing)
             power = power - growing * squared
         np.add.at(constant, row, _OF_POWER[table] * power)

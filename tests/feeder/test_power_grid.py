@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pandapower as pp
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from pandapower.auxiliary import pandapowerNet
 
@@ -168,8 +168,9 @@ def test_same_solution_as_the_reference(change: Callable[[pandapowerNet], None])
     assert_same_solutions(load_feeder(net), largest_kw=30.0)
 
 
-@settings(deadline=None, max_examples=8, phases=[Phase.generate])
+@settings(deadline=None, max_examples=8, phases=[Phase.explicit, Phase.generate])
 @given(st.sets(st.sampled_from(range(len(CHANGES)))))
+@example({CHANGES.index(_dead_ends), CHANGES.index(_shunts_and_constant_powers)})
 def test_changes_together(which: set[int]) -> None:
     net = builders.two_levels()
     for i in sorted(which):
