@@ -115,6 +115,7 @@ def _payload(
         "controllers": list(results.runs),
         "colours": colours,
         "start": {"controller": controller, "moment": moment},
+        "squares": plots.squares(results.topology).tolist(),
         "limit_percent": results.topology.limits["limit_percent"].tolist(),
         "step": {"loading": LOADING_STEP_PERCENT, "voltage": VOLTAGE_STEP_PU},
         "frames": {
@@ -164,11 +165,10 @@ def _period(results: Results) -> dict[str, Any]:
 def _limits_by_peak(results: Results) -> list[tuple[str, str]]:
     """Id and label of every limit, the most loaded first."""
     first = worst_limit(results)
-    limits = results.topology.limits
-    labels = {
-        row.limit: f"{row.limit} · {row.name_} · {row.rated_kva:,.0f} kVA"
-        for row in limits.rename(columns={"name": "name_"}).itertuples()
-    }
+    labels = {}
+    for row in results.topology.limits.rename(columns={"name": "name_"}).itertuples():
+        rating = "" if np.isnan(row.rated_kva) else f" · {row.rated_kva:,.0f} kVA"
+        labels[row.limit] = f"{row.limit} · {row.name_}{rating}"
     return [(first, labels[first]), *((limit, label) for limit, label in labels.items() if limit != first)]
 
 

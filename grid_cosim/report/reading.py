@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from grid_cosim.metrics import KPIS, is_good
+from grid_cosim.metrics import KPIS, is_good, of_branches, voltage_band
 from grid_cosim.results import Results, Run
 
 Values = Mapping[str, Mapping[str, float]]
@@ -18,7 +18,10 @@ def reading(results: Results, controller: str, values: Values) -> str:
     run = results.runs[controller]
     if not run.started:
         return "has no results."
-    clauses = [_limit_clause(controller, run, values[controller])]
+    clauses = [
+        _limit_clause(controller, of_branches(results, run.table("limits")), values[controller]),
+        _voltage_clause(controller, values, voltage_band(results)),
+    ]
     clauses += [_energy_clause(values[controller]), _cold_clause(controller, values)]
     until = "" if run.status == "complete" else "stopped early; until then it "
     return until + "; ".join(clause for clause in clauses if clause) + "."
@@ -46,14 +49,14 @@ def when(time: object) -> str:
     return f"{pd.Timestamp(time):%a %d %b %H:%M}"
 
 
-def _limit_clause(controller: str, run: Run, values: Mapping[str, float]) -> str:
-    limits = run.table("limits")
+def _limit_clause(controller: str, limits: pd.DataFrame, values: Mapping[str, float]) -> str:
     share = limits["loading_percent"] / limits["limit_percent"]
     if not share.notna().any():
         return "has no loading to show"
     peak = values["peak_loading_percent"]
     if is_good("peak_loading_percent", controller, {controller: values}):
-        return f"holds the limit, transformer peak {percent(peak)}"
+        lines = limits["limit"].astype(str).str.startswith("Line-").any()
+        return f"holds the limit, {'' if lines else 'transformer '}peak {percent(peak)}"
     worst = limits.loc[share.idxmax()]
     hours = _hours_above(limits)
     above = percent(values["energy_above_limit_percent"])
@@ -61,6 +64,16 @@ def _limit_clause(controller: str, run: Run, values: Mapping[str, float]) -> str
         f"overloads {worst['limit']}, peak {percent(peak)} of its limit on {when(worst['time'])}, "
         f"{hours:g} h above it, {above} of the energy"
     )
+
+
+def _voltage_clause(controller: str, values: Values, band: tuple[float, float]) -> str:
+    """Nothing where the voltage stays within the band."""
+    said = [
+        f"{word} {values[controller][name]:.3f} pu"
+        for name, word in (("lowest_voltage_pu", "sinks to"), ("highest_voltage_pu", "rises to"))
+        if is_good(name, controller, values, band) is False
+    ]
+    return f"the voltage {' and '.join(said)}" if said else ""
 
 
 def _hours_above(limits: pd.DataFrame) -> float:

@@ -90,8 +90,8 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             p_kw=Column(
                 _FLOAT,
                 "kW",
-                "what the element carries in the AC solution, consumption positive (against reverse "
-                "flow: generation positive); of a voltage, its drop or rise in kW at its most influential home",
+                "what the element carries in the AC solution, consumption positive (against reverse flow: "
+                "generation positive); of a voltage, its drop or rise in kW at its most influential home",
             ),
             loading_percent=Column(
                 _FLOAT,
