@@ -145,7 +145,7 @@ class Fleet:
     def uncontrolled_run(
         self,
     ) -> tuple[tuple[Float[np.ndarray, "steps _devices"], ...], Float[np.ndarray, "steps households"]]:
-        """What the devices draw, per group, when nobody controls them; and the least that homes may draw then.
+        """What the devices draw, per group, when nobody controls them; and the least that homes may draw.
 
         The second is net power, kW: below zero where a home could feed in.
         """

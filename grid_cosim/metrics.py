@@ -167,8 +167,8 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
         "energy_above_limit_percent": Kpi(
             "Energy above the limit",
             "%",
-            "Energy that the limited transformers and lines carried beyond their limits, as a share of all the "
-            "energy that they carried. In a step above the limit, the part beyond it is p · (1 − limit "
+            "Energy that the limited transformers and lines carried beyond their limits, as a share of all "
+            "the energy that they carried. In a step above the limit, the part beyond it is p · (1 − limit "
             "/ loading).",
             _energy_above_limit_percent,
             good_up_to=0.1,

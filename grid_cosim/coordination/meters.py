@@ -15,6 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+PerLimit = float | Float[np.ndarray, "limits"]
+"""One number for all limits, or one for each."""
+
 _SURE_PERCENT = 50.0
 """Below this share of its limit an element says little about its loading at the limit."""
 
@@ -35,15 +38,16 @@ class Meters:
     Before the first measurement nothing flows but `first_background_kw`, and `first_limit_kw` is the limit.
     `curvature` is by how much loading per kW is larger at the limit than at no load, relative: voltage
     drop and losses of a low-voltage feeder at its limit. `loss_share` is what such a feeder loses at its
-    limit; losses grow with the square of the power. Both may be given per limit. The aim is a loading below the limit by the share
-    `margin`: who draws changes from step to step, and with it the loading by the same power.
+    limit; losses grow with the square of the power. Both may be given per limit. The aim is a loading below
+    the limit by the share `margin`: who draws changes from step to step, and with it the loading by the same
+    power.
     """
 
     first_limit_kw: Float[np.ndarray, "limits"]
     limit_percent: Float[np.ndarray, "limits"]
     first_background_kw: Float[np.ndarray, "limits"]
-    curvature: float | Float[np.ndarray, "limits"] = 0.08
-    loss_share: float | Float[np.ndarray, "limits"] = 0.04
+    curvature: PerLimit = 0.08
+    loss_share: PerLimit = 0.04
     margin: float = 0.0
 
     def init(self) -> MeterState:

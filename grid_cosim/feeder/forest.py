@@ -1,4 +1,4 @@
-"""A wiring without meshes: trees that hang on the slacks. What lies below a branch is read off, not solved for."""
+"""A wiring without meshes, trees that hang on the slacks: what a branch carries is read off."""
 
 from __future__ import annotations
 

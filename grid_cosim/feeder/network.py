@@ -55,7 +55,9 @@ class Feeder:
     buses: pd.DataFrame
     """By pandapower bus index: name, vn_kv, longitude, latitude (NaN where the net has none)."""
     lines: pd.DataFrame
-    """By pandapower line index: name, from_bus, to_bus, length_km, max_i_ka, rated_kva, path ([[lon, lat], …], None)."""
+    """By pandapower line index: name, from_bus, to_bus, length_km, max_i_ka, rated_kva, path.
+
+    The path is [[lon, lat], …] or None."""
     trafos: pd.DataFrame
     """By pandapower transformer index: name, hv_bus, lv_bus, rated_kva."""
     wiring: Wiring

@@ -15,7 +15,7 @@ from grid_cosim.plots.curves import (
     tariff,
     transformer_loading,
 )
-from grid_cosim.plots.feeder_map import MapFrames, feeder_map, map_frames
+from grid_cosim.plots.feeder_map import MapFrames, feeder_map, map_frames, squares
 from grid_cosim.plots.style import controller_colours
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "indoor_temperature",
     "map_frames",
     "price",
+    "squares",
     "tariff",
     "transformer_loading",
 ]

@@ -118,10 +118,18 @@ def feeder_map(results: Results, *, frames: MapFrames | None = None, controller:
     plot.grid.visible = False
     _draw_lines(plot, topology, places, _values(frames.line_loading[shown], moment, LOADING_STEP_PERCENT))
     _draw_homes(plot, topology, places, _values(frames.home_voltage[shown], moment, VOLTAGE_STEP_PU))
-    _draw_limits(plot, topology, places, _values(frames.limit_loading[shown], moment, LOADING_STEP_PERCENT))
+    loading = _values(frames.limit_loading[shown], moment, LOADING_STEP_PERCENT)
+    _draw_limits(plot, topology, places, loading[squares(topology)])
     if places.located:
         plot.add_layout(_scale_bar(plot))
     return plot
+
+
+def squares(topology: Topology) -> np.ndarray:
+    """Rows of the limits that are drawn as squares: transformers, each once."""
+    limits = topology.limits
+    backward = limits["sense"] < 0 if "sense" in limits else False
+    return np.flatnonzero((limits["element"] == "trafo") & ~backward)
 
 
 def line_width(loading: np.ndarray) -> np.ndarray:
@@ -156,7 +164,7 @@ def _draw_lines(plot: figure, topology: Topology, places: Geometry, loading: np.
 
 
 def _draw_limits(plot: figure, topology: Topology, places: Geometry, loading: np.ndarray) -> None:
-    limits = topology.limits
+    limits = topology.limits.iloc[squares(topology)]
     mapper = LinearColorMapper(
         name="loading", palette=loading_palette(), low=0.0, high=LOADING_MAX_PERCENT, nan_color="#9e9e9e"
     )
@@ -172,7 +180,7 @@ def _draw_limits(plot: figure, topology: Topology, places: Geometry, loading: np
         },
         name="limits",
     )
-    squares = plot.scatter(
+    drawn = plot.scatter(
         "x", "y", source=source, marker="square", size=_size(len(limits), 19.0, 13.0),
         line_color="#ffffff", line_width=2,
         fill_color={"field": "of_limit", "transform": mapper},
@@ -182,7 +190,7 @@ def _draw_limits(plot: figure, topology: Topology, places: Geometry, loading: np
         ("loading", "@loading{0.0} %"),
         ("limit", "@limit_percent{0} % of @rated_kva{0} kVA"),
     ]
-    plot.add_tools(HoverTool(renderers=[squares], tooltips=tips, visible=False))
+    plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips, visible=False))
 
 
 def _draw_homes(plot: figure, topology: Topology, places: Geometry, vm_pu: np.ndarray) -> None:

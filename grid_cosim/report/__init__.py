@@ -118,6 +118,7 @@ def _payload(
         "controllers": list(results.runs),
         "colours": colours,
         "start": {"controller": controller, "moment": moment},
+        "squares": plots.squares(results.topology).tolist(),
         "limit_percent": results.topology.limits["limit_percent"].tolist(),
         "step": {"loading": LOADING_STEP_PERCENT, "voltage": VOLTAGE_STEP_PU},
         "frames": {
@@ -167,10 +168,10 @@ def _period(results: Results) -> dict[str, Any]:
 def _limits_by_peak(results: Results) -> list[tuple[str, str]]:
     """Id and label of the limits that can be looked at, the most loaded first."""
     limits = results.topology.limits
-    labels = {
-        row.limit: f"{row.limit} · {row.name_} · {row.rated_kva:,.0f} kVA"
-        for row in limits.rename(columns={"name": "name_"}).itertuples()
-    }
+    labels = {}
+    for row in limits.rename(columns={"name": "name_"}).itertuples():
+        rating = "" if np.isnan(row.rated_kva) else f" · {row.rated_kva:,.0f} kVA"
+        labels[row.limit] = f"{row.limit} · {row.name_}{rating}"
     return [(limit, labels[limit]) for limit in limits_shown(results)]
 
 

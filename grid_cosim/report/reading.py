@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from grid_cosim.metrics import KPIS, is_good
+from grid_cosim.metrics import KPIS, is_good, voltage_band
 from grid_cosim.results import Results, Run
 
 Values = Mapping[str, Mapping[str, float]]
@@ -18,7 +18,10 @@ def reading(results: Results, controller: str, values: Values) -> str:
     run = results.runs[controller]
     if not run.started:
         return "has no results."
-    clauses = [_limit_clause(controller, run, values[controller], results.basis.dt_h)]
+    clauses = [
+        _limit_clause(controller, run, values[controller], results.basis.dt_h),
+        _voltage_clause(controller, values, voltage_band(results)),
+    ]
     clauses += [_energy_clause(values[controller]), _cold_clause(controller, values)]
     until = "" if run.status == "complete" else "stopped early; until then it "
     return until + "; ".join(clause for clause in clauses if clause) + "."
@@ -53,8 +56,10 @@ def _limit_clause(controller: str, run: Run, values: Mapping[str, float], dt_h: 
         return "has no loading to show"
     peak = values["peak_loading_percent"]
     if is_good("peak_loading_percent", controller, {controller: values}):
-        return f"holds the limit, transformer peak {percent(peak)}"
+        lines = run.table("limit_summary")["limit"].astype(str).str.startswith("Line-").any()
+        return f"holds the limit, {'' if lines else 'transformer '}peak {percent(peak)}"
     limits = run.table("limit_summary")
+    limits = limits[~limits["limit"].astype(str).str.startswith("Bus-")]
     worst = limits.loc[limits["peak_of_limit_percent"].idxmax(), "limit"] if len(limits) else "a limit"
     hours = float((totals["limits_above"] > 0).sum() * dt_h)
     above = percent(values["energy_above_limit_percent"])
@@ -62,6 +67,16 @@ def _limit_clause(controller: str, run: Run, values: Mapping[str, float], dt_h: 
         f"overloads {worst}, peak {percent(peak)} of its limit on {when(totals['time'][share.idxmax()])}, "
         f"{hours:g} h above it, {above} of the energy"
     )
+
+
+def _voltage_clause(controller: str, values: Values, band: tuple[float, float]) -> str:
+    """Nothing where the voltage stays within the band."""
+    said = [
+        f"{word} {values[controller][name]:.3f} pu"
+        for name, word in (("lowest_voltage_pu", "sinks to"), ("highest_voltage_pu", "rises to"))
+        if is_good(name, controller, values, band) is False
+    ]
+    return f"the voltage {' and '.join(said)}" if said else ""
 
 
 def _energy_clause(values: Mapping[str, float]) -> str:

@@ -51,8 +51,9 @@
     const loading = frame.lines(moment, page.step.loading);
     const width = loading.map((percent) => Math.min(5, 1.4 + 0.03 * (Number.isNaN(percent) ? 0 : percent)));
     source("lines").data = { ...source("lines").data, loading, width };
-    const carried = frame.limits(moment, page.step.loading);
-    const of_limit = carried.map((percent, i) => (100 * percent) / page.limit_percent[i]);
+    const all = frame.limits(moment, page.step.loading);
+    const carried = Float32Array.from(page.squares, (i) => all[i]);
+    const of_limit = carried.map((percent, i) => (100 * percent) / page.limit_percent[page.squares[i]]);
     source("limits").data = { ...source("limits").data, loading: carried, of_limit };
     source("homes").data = { ...source("homes").data, vm_pu: frame.homes(moment, page.step.voltage) };
   }

@@ -49,9 +49,10 @@ class Topology:
 
     `buses`: bus, name, vn_kv, longitude, latitude (NaN where unknown).
     `lines`: line, name, from_bus, to_bus, length_km, max_i_ka, path ([[longitude, latitude], …] or None).
-    `limits`: limit, element ("trafo", …), name, from_bus, to_bus (high and low side of a transformer),
-    rated_kva, limit_percent, level. `homes`: household, bus, has_heat_pump. Further columns are kept.
-    Ids are those of the tables and of the wire: `Bus-3`, `Line-7`, `Trafo-0`.
+    `limits`: limit, element ("trafo", "line", "bus"), name, from_bus, to_bus (high and low side of a
+    transformer; twice the bus of a voltage), rated_kva (NaN for a voltage), limit_percent, level; runs also
+    keep `sense`, -1 where generation is limited. `homes`: household, bus, has_heat_pump. Further
+    columns are kept. Ids are those of the tables and of the wire: `Bus-3`, `Line-7`, `Trafo-0`.
     """
 
     buses: pd.DataFrame
@@ -85,6 +86,7 @@ class Topology:
         frames = {name: pd.DataFrame(stored[name]) for name in _TOPOLOGY_COLUMNS}
         for column in ("longitude", "latitude"):
             frames["buses"][column] = frames["buses"][column].astype("float64")
+        frames["limits"]["rated_kva"] = frames["limits"]["rated_kva"].astype("float64")
         texts = {name: stored[name] for name in ("title", "source", "licence")}
         return cls(**frames, **texts, notes=tuple(stored["notes"]))
 

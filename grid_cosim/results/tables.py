@@ -96,14 +96,14 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             p_kw=Column(
                 _FLOAT,
                 "kW",
-                "what the element carries in the AC solution, consumption positive (a limit against reverse "
-                "flow: generation positive); of a voltage, the drop or rise in kW at its most influential home",
+                "what the element carries in the AC solution, consumption positive (against reverse flow: "
+                "generation positive); of a voltage, its drop or rise in kW at its most influential home",
             ),
             loading_percent=Column(
                 _FLOAT,
                 "%",
-                "AC loading of the element, of its rating; of a voltage, the used share of the permitted drop "
-                "or rise",
+                "AC loading of the element, of its rating; of a voltage, the used share of the permitted "
+                "drop or rise",
             ),
             counts=Column(
                 _FLAG,

@@ -70,7 +70,7 @@ def test_ids_are_unique_and_lead_from_homes_to_buses_and_limits_to_transformers(
     points = [e for e in homes if e["type"] == "ConnectionPoint"]
     assert [e["extra_info"]["bus"] for e in points] == ["Bus-2", "Bus-3", "Bus-4"]
     assert {e["extra_info"]["bus"] for e in homes if e["type"] == "Household"} <= ids
-    assert homes[-1]["extra_info"] == {"element": "Trafo-0"}
+    assert homes[-1]["extra_info"] == {"name": "Trafo-0", "element": "Trafo-0"}
 
 
 def test_what_is_asked_for_is_all_that_is_computed():

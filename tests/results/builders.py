@@ -266,6 +266,8 @@ class _Town:
                 "iterations": 4,
                 "losses_kw": 0.03 * p_kw.sum(1),
                 "slack_p_kw": 1.03 * p_kw.sum(1),
+                "vm_min_pu": 0.96,
+                "vm_max_pu": 1.01,
                 "ac_check_dv_pu": np.where(np.arange(n_steps) % 24 == 0, 3e-9, np.nan),
             }
         )

@@ -59,7 +59,9 @@ def results() -> Results:
             terminal_cost_eur=[0.0, 0.0, 1.0, 0.0],
             terminal_cost_without_energy_eur=[0.0, 0.0, 0.25, 0.0],
         ),
-        "grid": _table("grid", time=TIMES, ac_check_dv_pu=[np.nan, 2e-9]),
+        "grid": _table(
+            "grid", time=TIMES, ac_check_dv_pu=[np.nan, 2e-9], vm_min_pu=[0.95, 0.91], vm_max_pu=[1.02, 1.03]
+        ),
     }
     topology = street_topology(2, 1)
     return Results({}, {}, Basis("x", 0.25), topology, {"consensus": Run(tables, wall_time_s=3.5)})
@@ -70,6 +72,8 @@ def test_every_kpi_on_a_table_small_enough_to_do_by_hand(results):
         {
             "peak_loading_percent": 125.0,  # 100 of 80
             "energy_above_limit_percent": 8.0,  # 120 · (1 − 80/100) of 100 + 40 + 120 + 40
+            "lowest_voltage_pu": 0.91,
+            "highest_voltage_pu": 1.03,
             "unserved_energy_percent": 25.0,  # 2 of 8
             "deferred_energy_kwh": 1.5,  # the last step's
             "cold_kelvin_hours_per_home": 0.75,  # one home has a heat pump
@@ -180,6 +184,33 @@ def test_a_step_without_a_solution_counts_nothing(results):
 def test_good_and_bad_are_told_apart_at_the_line(name, value, verdict):
     values = {"uncontrolled": {"cold_kelvin_hours_per_home": 3.0, name: 3.0}, "consensus": {name: value}}
     assert is_good(name, "consensus", values) is verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "verdict"),
+    [
+        ("lowest_voltage_pu", 0.92, True),
+        ("lowest_voltage_pu", 0.91, False),
+        ("highest_voltage_pu", 1.07, True),
+        ("highest_voltage_pu", 1.09, False),
+        ("highest_voltage_pu", math.nan, None),
+    ],
+)
+def test_a_voltage_is_good_inside_the_band_of_the_scenario(name, value, verdict):
+    assert is_good(name, "consensus", {"consensus": {name: value}}, band=(0.915, 1.08)) is verdict
+
+
+def test_only_flows_through_branches_are_loadings(results):
+    limits = results.topology.limits.copy()
+    limits["element"], limits["sense"] = ["trafo", "bus"], [1, 1]
+    rows = results.runs["consensus"].table("limits")
+    rows.loc[rows["limit"] == "Trafo-1", "loading_percent"] = 300.0
+    voltage = dataclasses.replace(results, topology=dataclasses.replace(results.topology, limits=limits))
+    assert kpis(voltage)["consensus"]["peak_loading_percent"] == 125.0
+    # of Trafo-0 alone: 120 · (1 - 80/100) of 100 + 120
+    assert kpis(voltage)["consensus"]["energy_above_limit_percent"] == pytest.approx(100 * 24 / 220)
+    limits["element"], limits["sense"] = ["trafo", "trafo"], [1, -1]
+    assert kpis(voltage)["consensus"]["peak_loading_percent"] == 125.0
 
 
 def test_without_an_uncontrolled_run_the_cold_counts_from_zero():
