@@ -106,8 +106,11 @@ def _source_of(kind: str) -> Path:
 
 
 def settings(scenario: Scenario) -> Row:
-    """Every setting by its path, as after `--set`; those without a value are left out."""
-    found = _flat(scenario.model_dump(mode="json", exclude={"controllers"}))
+    """Every setting by its path, as after `--set`; those without a value are left out, and what is recorded.
+
+    That changes none of a study's numbers, so tables from before there was a choice remain comparable.
+    """
+    found = _flat(scenario.model_dump(mode="json", exclude={"controllers", "record"}))
     return {
         name: value if isinstance(value, str | bool | int | float) else str(value)
         for name, value in found.items()

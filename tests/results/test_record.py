@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from grid_cosim import plots
 from grid_cosim.metrics import KPIS, kpis
 from grid_cosim.plots.feeder_map import UNKNOWN
+from grid_cosim.plots.thinning import blocks, thinned
 from grid_cosim.report import build_report
 from grid_cosim.report.reading import reading, warnings
 from grid_cosim.results import TABLES, Record, Results, Run, RunWriter
@@ -118,6 +119,18 @@ def test_a_map_of_every_fifth_step_has_no_gaps(whole: Results, tmp_path: Path):
         assert all((values != UNKNOWN).all() for values in of_run.values())
 
 
+def test_blocks_of_steps_keep_their_extremes(whole: Results):
+    on = blocks(whole, most=20)
+    run, homes = whole.runs["consensus"], whole.topology.homes["bus"].tolist()
+    asked = {"vm_pu": "min", "p_kw": "max"}
+    worst = thinned(run, "buses", asked, [*homes, homes[0]], on)  # two homes at one bus
+    rows = run.table("buses").assign(block=on.of(run.table("buses")["time"].to_numpy()))
+    assert (on.steps_each, rows["block"].nunique()) == (5, 20)
+    for column, how in asked.items():
+        by_block = rows.pivot_table(index="block", columns="bus", values=column, aggfunc=how, observed=True)
+        np.testing.assert_array_equal(worst[column], by_block[[*homes, homes[0]]].to_numpy())
+
+
 def test_summaries_are_those_of_a_groupby(whole: Results):
     run = whole.runs["uncontrolled"]
     devices, lines, buses = (run.table(name) for name in ("devices", "lines", "buses"))
@@ -141,12 +154,12 @@ def test_summaries_are_those_of_a_groupby(whole: Results):
     assert of_bus["vm_min_time"].tolist() == lowest["time"][of_bus.index].tolist()
 
 
+# at, just below and just above the limit, and anything
+LOADING = st.sampled_from([79.99, 80.0, 80.01, float("nan")]) | st.floats(0, 300)
+
+
 @settings(max_examples=30, deadline=None)
-@given(
-    loading=st.lists(
-        st.lists(st.floats(0, 300) | st.just(float("nan")), min_size=3, max_size=3), min_size=1, max_size=8
-    )
-)
+@given(loading=st.lists(st.lists(LOADING, min_size=3, max_size=3), min_size=1, max_size=8))
 def test_the_peak_of_the_totals_is_that_of_the_rows(loading: list[list[float]], tmp_path_factory):
     writer = RunWriter(tmp_path_factory.mktemp("run"), LESS["nothing but totals"])
     unknown = {name: column.unknown for name, column in TABLES["limits"].items()}
