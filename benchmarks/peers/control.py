@@ -2,14 +2,15 @@
 
     python benchmarks/peers/control.py HOMES consensus|mpc|mpc-present|uncontrolled [STEPS]
 
-60 % of the homes own a car, 85 % a heat pump; they share a limit of 2 kW each, in kW, without a power flow. Played
-are STEPS quarter hours of a winter day from noon on, all 96 if left out.
+60 % of the homes own a car, 85 % a heat pump; they share a limit of 2 kW each, in kW, without a power flow.
+Played are STEPS quarter hours of a winter day from noon on, all 96 if left out.
 
-The model-predictive controller is one centre that knows every home. In every step it solves, for the next 24 h, the
-convex problem of `grid_cosim.optimum` (cvxpy, Clarabel) from where the devices stand, and the first step of
-the solution is played. `mpc` knows all arrivals and base loads of these 24 h, `mpc-present` the cars that are
-here, and takes the base load to stay as it is; both know the weather, as consensus does. The problem is written
-anew in every step, since other cars are there; `solver_cpu_ms` is what Clarabel alone takes in the first steps.
+The model-predictive controller is one centre that knows every home. In every step it solves, for the next
+24 h, the convex problem of `grid_cosim.optimum` (cvxpy, Clarabel) from where the devices stand, and the
+first step of the solution is played. `mpc` knows all arrivals and base loads of these 24 h, `mpc-present`
+the cars that are here, and takes the base load to stay as it is; both know the weather, as consensus does.
+The problem is written anew in every step, since other cars are there; `solver_cpu_ms` is what Clarabel
+alone takes in the first steps.
 """
 
 from __future__ import annotations

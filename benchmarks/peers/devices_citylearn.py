@@ -2,8 +2,9 @@
 
     python benchmarks/peers/devices_citylearn.py BUILDINGS STEPS DATASET
 
-DATASET is the folder `data/datasets/citylearn_challenge_2022_phase_all` of CityLearn's repository: 17 houses with
-PV and a battery, which is what is acted on. They are repeated under new names until there are as many as wanted.
+DATASET is the folder `data/datasets/citylearn_challenge_2022_phase_all` of CityLearn's repository: 17
+houses with PV and a battery, which is what is acted on. They are repeated under new names until there are
+as many as wanted.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/peers/devices_ev2gym.py STATIONS STEPS [SPAWN]
 
-The package's own configuration `V2GProfitMax.yaml` with private charging stations of one port each, 20 of them to
-a transformer, and no power flow. SPAWN, its `spawn_multiplier`, says how many cars come.
+The package's own configuration `V2GProfitMax.yaml` with private charging stations of one port each, 20 of
+them to a transformer, and no power flow. SPAWN, its `spawn_multiplier`, says how many cars come.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/peers/grid_case.py FEEDER FOLDER
 
-`net.json` is the network as grid_cosim reads it, in which the homes' own loads draw nothing: they are fed over
-their buses. `loads.npz` is what the homes of every bus draw on a winter day.
+`net.json` is the network as grid_cosim reads it, in which the homes' own loads draw nothing: they are fed
+over their buses. `loads.npz` is what the homes of every bus draw on a winter day.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python benchmarks/peers/grid_mosaik_pandapower.py FOLDER STEPS [read]
 
-FOLDER is from `grid_case.py`. With `read`, a sink takes the voltage of every bus and the loading of every line.
+FOLDER is from `grid_case.py`. With `read`, a sink takes the voltage of every bus and the loading of every
+line.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/peers/grid_ours.py FOLDER STEPS [read] [solver=NAME]
 
-FOLDER is from `grid_case.py`. With `read`, a sink takes the voltage of every bus and the loading of every line.
-The solver is the one that FeederSim takes by itself, or one of those that `power_flow.solver` names.
+FOLDER is from `grid_case.py`. With `read`, a sink takes the voltage of every bus and the loading of every
+line. The solver is the one that FeederSim takes by itself, or one of those that `power_flow.solver` names.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/peers/paired.py [-n PAIRS] [--value cpu_ms] --ours 'COMMAND' --theirs 'COMMAND'
 
-Each command ends by printing one line of JSON. The machine's speed drifts, so only times of one pair are divided
-by each other; the median of the ratios (theirs / ours) and their range are what is reported. Every process gets
-one thread.
+Each command ends by printing one line of JSON. The machine's speed drifts, so only times of one pair are
+divided by each other; the median of the ratios (theirs / ours) and their range are what is reported. Every
+process gets one thread.
 """
 
 from __future__ import annotations
