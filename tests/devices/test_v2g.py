@@ -26,7 +26,12 @@ def bounds_kw(*, owed_kwh: float, left_h: float) -> tuple[float, float]:
     ("owed_kwh", "left_h", "low_kw", "high_kw"),
     [
         (5.0, 8.0, -10.0, 10.0),
-        (18.0, 8.0, -2.88, 10.0),  # 20 kWh at the meter are above the reserve; 2 · 0.9 · 0.8 come out in 0.5 h
+        (
+            18.0,
+            8.0,
+            -2.88,
+            10.0,
+        ),  # 20 kWh at the meter are above the reserve; 2 · 0.9 · 0.8 come out in 0.5 h
         (25.0, 8.0, 0.0, 10.0),  # came home below its reserve
         (2.0, 1.0, -4.32, 4.0),  # 5 kWh can be charged after this step: 3 to spare
         (5.0, 1.0, 0.0, 10.0),  # no time to spare

@@ -11,7 +11,9 @@ from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork, Res
 from grid_cosim.policies.two_way import Targets, Terms, TwoWayResponse, level_at
 
 SCALE, PRICE_MAX, PRICE_MIN = 0.01, 2.0, -1.0
-PRICES = torch.cat([-torch.logspace(1, -4, 300), torch.zeros(1), torch.logspace(-4, 1, 300)]).double()[None, :]
+PRICES = torch.cat([-torch.logspace(1, -4, 300), torch.zeros(1), torch.logspace(-4, 1, 300)]).double()[
+    None, :
+]
 
 
 def column(*values: float) -> torch.Tensor:
