@@ -148,11 +148,15 @@ def _temperature_band(run: Run) -> pd.DataFrame:
 def _energy(
     plot: figure, results: Results, column: str, *, asked: str | None = None, running: bool = True
 ) -> None:
-    """Sums over all devices, per step or running."""
+    """Sums over all devices, per step or running; where some is asked for, over the kinds that ask for any."""
     columns = [column, asked] if asked else [column]
 
     def sums(run: Run) -> pd.DataFrame:
-        per_step = run.table("devices").groupby("time")[columns].sum()
+        devices = run.table("devices")
+        if asked:
+            most = devices.groupby("kind", observed=True)[asked].max()
+            devices = devices[devices["kind"].isin(most.index[most > 0.0])]
+        per_step = devices.groupby("time")[columns].sum()
         return per_step.cumsum() if running else per_step
 
     source, runs = _source(results, sums)

@@ -126,7 +126,7 @@ def test_a_battery_buys_by_day_what_it_sells_in_the_evening() -> None:
     fleet = Fleet(DT_H, nothing, nothing, tariff, (group,))
     schedule = optimal_schedule(fleet, together(fleet), constant(fleet, 100.0))
     bought, sold = 5.0 / 0.9, 8.0
-    expected = (0.1 + 0.03) * bought - (0.6 - 0.03) * sold
+    expected = (0.1 + 0.03) * bought - (0.6 - 0.03) * sold + 0.3 * 0.8 * 5.0  # the charge that it began with
     assert schedule.objective_eur == pytest.approx(expected, abs=1e-6)
     assert replay_eur(fleet, schedule) == pytest.approx(expected, abs=1e-6)
 
