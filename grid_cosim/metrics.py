@@ -184,7 +184,7 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             "Still owed at the end",
             "kWh",
             "Energy asked for but not yet delivered after the last step, deadline still to come; and the "
-            "electricity that would lift rooms below their set point to it, and heat what is cold of the tanks.",
+            "electricity that would lift rooms below their set point to it, and heat the cold part of tanks.",
             _deferred_energy_kwh,
         ),
         "cold_kelvin_hours_per_home": Kpi(
@@ -219,8 +219,8 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             "Cost of flexibility",
             "EUR",
             "What the flexible devices cost beyond taking energy when it is asked for: delay, "
-            "discomfort, wear, undelivered energy, the state left at the end, and what their energy cost less "
-            "what it would have cost when it was asked for. Photovoltaics ask to feed in all that they can.",
+            "discomfort, wear, undelivered energy, the state left at the end, and what their energy cost "
+            "less what it would have cost when it was asked for. Photovoltaics ask to feed in all they can.",
             _flexibility_cost_eur,
         ),
         "total_cost_eur": Kpi(

@@ -148,7 +148,7 @@ def _temperature_band(run: Run) -> pd.DataFrame:
 def _energy(
     plot: figure, results: Results, column: str, *, asked: str | None = None, running: bool = True
 ) -> None:
-    """Sums over all devices, per step or running; where some is asked for, over the kinds that ask for any."""
+    """Sums over all devices, per step or running; with `asked`, over the kinds that ask for any."""
     columns = [column, asked] if asked else [column]
 
     def sums(run: Run) -> pd.DataFrame:

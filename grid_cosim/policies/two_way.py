@@ -165,7 +165,7 @@ class TwoWayResponse(NamedTuple):
 
 
 def _share(wanted: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Between 0 and 1; in a training with round corners, so that there is a way out of resting and full power."""
+    """Between 0 and 1; in a training with round corners, so that there is a way out of either end."""
     if not wanted.requires_grad:
         return wanted.clamp(0.0, 1.0)
     softplus = torch.nn.functional.softplus
