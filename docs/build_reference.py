@@ -25,13 +25,20 @@ from grid_cosim.coordination import CurveStep, NewtonStep
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.cosim.meta import SimulatorName, markdown_table
 from grid_cosim.devices import (
+    BatteryPopulation,
     DeferrableLoad,
     DeferrablePopulation,
     ElectricVehicle,
     HeatPump,
     HeatPumpPopulation,
     Population,
+    PvPopulation,
+    SunlitPopulation,
+    V2GPopulation,
+    V2GVehicle,
     VehiclePopulation,
+    WaterHeater,
+    WaterHeaterPopulation,
 )
 from grid_cosim.feeder import list_feeders
 from grid_cosim.feeder.limits import KVA_TO_FIRST_KW
@@ -51,6 +58,12 @@ UNITS = {
     "_w_per_m2_k": "W/(m²·K)",
     "_kj_per_m2_k": "kJ/(m²·K)",
     "_w_per_m2": "W/m²",
+    "_deg": "°",
+    "_litres": "l",
+    "_litres_per_person": "l/person",
+    "litres_per_person": "l/(person·day)",
+    "showers_per_person": "1/(person·day)",
+    "_per_capacity": "kW/kWh",
     "_price_offset": "EUR/kWh",
     "_weight_offset": "EUR/kWh",
     "_per_day": "1/day",
@@ -173,7 +186,7 @@ def _default(cls: Any, name: str) -> Any:
     return next(f.default for f in fields(cls) if f.name == name)
 
 
-def features(population: Population) -> str:
+def features(population: Population | SunlitPopulation) -> str:
     """What the policy of a device sees, by the names that its checkpoint is bound to."""
     device = population.sample(1, dt_h=0.25, generator=torch.Generator())
     return "Its policy sees: " + ", ".join(f"`{name}`" for name in device.feature_names) + "."
@@ -337,7 +350,7 @@ def _fields(cls: Any) -> Callable[[], str]:
     return lambda: fields_table(cls)
 
 
-def _features(population: Population) -> Callable[[], str]:
+def _features(population: Population | SunlitPopulation) -> Callable[[], str]:
     return lambda: features(population)
 
 
@@ -361,6 +374,16 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "deferrable": _fields(DeferrableLoad),
     "deferrable-features": _features(DeferrablePopulation()),
     "deferrable-population": _fields(DeferrablePopulation),
+    "v2g": _fields(V2GVehicle),
+    "v2g-features": _features(V2GPopulation()),
+    "v2g-population": _fields(V2GPopulation),
+    "water-heater": _fields(WaterHeater),
+    "water-heater-features": _features(WaterHeaterPopulation()),
+    "water-heater-population": _fields(WaterHeaterPopulation),
+    "battery-features": _features(BatteryPopulation()),
+    "battery-population": _fields(BatteryPopulation),
+    "pv-features": _features(PvPopulation()),
+    "pv-population": _fields(PvPopulation),
     "household-sim": _simulator("HouseholdSim"),
     "feeder-sim": _simulator("FeederSim"),
     "recorder-sim": _simulator("RecorderSim"),

@@ -191,7 +191,8 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             "Energy not delivered",
             "%",
             "Energy that was not delivered by its deadline, as a share of the energy whose deadline "
-            "came: cars at departure, postponed demand when it is served or expires.",
+            "came: cars at departure, postponed demand when it is served or expires, hot water when it is "
+            "drawn off.",
             _unserved_energy_percent,
             good_up_to=0.5,
         ),
@@ -199,7 +200,7 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             "Still owed at the end",
             "kWh",
             "Energy asked for but not yet delivered after the last step, deadline still to come; and the "
-            "electricity that would lift rooms below their set point to it.",
+            "electricity that would lift rooms below their set point to it, and heat the cold part of tanks.",
             _deferred_energy_kwh,
         ),
         "cold_kelvin_hours_per_home": Kpi(
@@ -234,8 +235,8 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             "Cost of flexibility",
             "EUR",
             "What the flexible devices cost beyond taking energy when it is asked for: delay, "
-            "discomfort, undelivered energy, the state left at the end, and what their energy cost less "
-            "what it would have cost when it was asked for.",
+            "discomfort, wear, undelivered energy, the state left at the end, and what their energy cost "
+            "less what it would have cost when it was asked for. Photovoltaics ask to feed in all they can.",
             _flexibility_cost_eur,
         ),
         "total_cost_eur": Kpi(

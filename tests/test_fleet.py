@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from grid_cosim.devices import DeferrablePopulation
+from grid_cosim.devices import (
+    BatteryPopulation,
+    DeferrablePopulation,
+    PvPopulation,
+    V2GPopulation,
+    VehiclePopulation,
+)
+from grid_cosim.errors import ProfileError
 from grid_cosim.fleet import Fleet, Ownership
 from tests.neighbours import OWNERS, after, fleet_of
 
@@ -65,6 +73,49 @@ def test_reactive_power_follows_the_power_factor() -> None:
     group = replace(fleet_of(10).groups[0], power_factor=0.8)
     assert group.kvar_per_kw == pytest.approx(0.75)  # the 3-4-5 triangle
     assert replace(group, power_factor=1.0).kvar_per_kw == 0.0
+
+
+def test_reactive_power_is_inductive_whichever_way_energy_flows() -> None:
+    fleet = fleet_of(10)
+    powers = tuple(torch.linspace(-3.0, 3.0, g.household.size).double() for g in fleet.groups)
+    ahead, back = fleet.flex_kvar(powers), fleet.flex_kvar(tuple(-p for p in powers))
+    assert (ahead > 0.0).any()
+    np.testing.assert_allclose(back, ahead)
+
+
+@pytest.mark.parametrize(
+    ("population", "given", "expected"),
+    [
+        (DeferrablePopulation(), None, 0.95),
+        (BatteryPopulation(), None, 1.0),
+        (V2GPopulation(), None, 1.0),
+        (PvPopulation(), None, 1.0),
+        (PvPopulation(), 0.9, 0.9),
+        (DeferrablePopulation(), 0.99, 0.99),
+    ],
+)
+def test_a_kind_has_a_usual_power_factor(population: Any, given: float | None, expected: float) -> None:
+    assert Ownership(population, 1.0, given).usual_power_factor == expected
+
+
+def rows_of_kind(fleet: Fleet, kind: str) -> set[int]:
+    return {int(row) for group in fleet.groups if group.kind == kind for row in group.household}
+
+
+@pytest.mark.parametrize(("share", "both"), [(0.3, 0), (0.5, 0), (0.8, 12)])
+def test_a_home_has_two_cars_only_where_there_are_more_cars_than_homes(share: float, both: int) -> None:
+    cars = {"electric_vehicle": Ownership(VehiclePopulation(), 0.5)}
+    two_way = {"v2g_vehicle": Ownership(V2GPopulation(), share)}
+    fleet = fleet_of(40, ownership=two_way | cars)
+    some, others = rows_of_kind(fleet, "v2g_vehicle"), rows_of_kind(fleet, "electric_vehicle")
+    assert len(some) == round(40 * share)
+    assert len(some & others) == both
+    assert others == rows_of_kind(fleet_of(40, ownership=cars), "electric_vehicle")
+
+
+def test_photovoltaics_ask_for_a_sky() -> None:
+    with pytest.raises(ProfileError, match="no irradiance"):
+        fleet_of(10, ownership={"pv": Ownership(PvPopulation(), 0.5)})
 
 
 def test_a_fleet_step_is_every_groups_step() -> None:

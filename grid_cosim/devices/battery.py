@@ -142,8 +142,12 @@ class Battery:
         inputs: BatteryInputs,
         energy_price_eur_per_kwh: Float[Tensor, "devices"],
     ) -> Float[Tensor, "devices"]:
-        """A credit for what the stored energy will replace. So no cycle pays only because a run ends."""
-        return -energy_price_eur_per_kwh * self.discharge_efficiency * state.stored_kwh
+        """What the energy that was stored at the start, and is not any more, would have replaced.
+
+        A credit for what is stored beyond that. So no cycle pays only because a run ends.
+        """
+        taken = self.discharge_efficiency * (self.initial_kwh - state.stored_kwh)
+        return energy_price_eur_per_kwh * taken
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def _(device: Battery, inputs: Sequence[BatteryInputs], final_energy_price_eur_p
     p_max_kw = _rows(device.p_max_kw.numpy(), shape)
     return ConvexModel(
         p_kw=charge_kw - discharge_kw,
-        own_cost_eur=device.wear_eur_per_kwh.numpy() @ through_kwh - worth_eur @ stored_kwh[-1],
+        own_cost_eur=device.wear_eur_per_kwh.numpy() @ through_kwh
+        + worth_eur @ (device.initial_kwh.numpy() - stored_kwh[-1]),
         constraints=[
             stored_kwh == before(stored_kwh, device.initial_kwh.numpy()) + filled_kwh,
             stored_kwh <= _rows(device.capacity_kwh.numpy(), shape),

@@ -32,7 +32,7 @@ from grid_cosim.policies.private import PrivateNetworks
 from grid_cosim.policies.recipe import Recipe
 from grid_cosim.policies.sky import sample_sky
 from grid_cosim.policies.two_way import Targets, Terms, TwoWayResponse, level_at
-from grid_cosim.policies.view import memory_steps, view_of_path
+from grid_cosim.policies.view import floor_seen, memory_steps, view_of_path
 from grid_cosim.tariff import OUTLOOK_H, tariff_view
 
 _STEPS_AT_ONCE = 8
@@ -273,12 +273,14 @@ def _planned_levels(
         seen = torch.cat([own, episode.seen[first : steps.stop]], dim=-1).transpose(0, 1)
         price = torch.stack([episode.answered_price(step) for step in steps], dim=1)
         rows = seen.flatten(0, 1)  # device by device, as private networks want it
-        response = Response.of(network.numbers(rows), network.config)
-        if network.config.two_way:
+        config = network.config
+        floor = floor_seen(rows) if config.full_price else None
+        response = Response.of(network.numbers(rows), config, floor=floor)
+        if config.two_way:
             terms = Terms.seen(rows)
             asked = (ask(price.reshape(-1, 1)) for ask in (terms.buying, terms.selling))
             levels = (level_at(response, worth)[0].view(price.shape).unbind(1) for worth in asked)
-            planned += [_PlannedTwoWay(Targets(*pair)) for pair in zip(*levels, strict=True)]
+            planned += [_PlannedTwoWay(Targets.of(*pair)) for pair in zip(*levels, strict=True)]
         else:
             level, beyond = (
                 ask(price.reshape(-1, 1)).view(price.shape).unbind(1)

@@ -14,7 +14,9 @@ weights are, so a clearing price exists whenever the inflexible demand fits.
 
 Below zero, where a limit against reverse flow puts the price, ramps of their own let the activation rise:
 z(mu) = b + sum_j v_j * ramp_j(asinh(-mu / price_scale)), v_j >= 0, down to `price_min_eur_per_kwh`, and
-beyond it an ascent, the mirror image of the descent. A network without such ramps answers as at price zero.
+beyond it an ascent, the mirror image of the descent. A network without such ramps answers as at zero.
+What is worth doing only by the sign of the whole price, such as turning photovoltaics down, has its ramps over
+that (`full_price`).
 
 A device with one store (`devices.Storing`) is told how full its store shall be instead of how much to draw:
 
@@ -43,6 +45,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from grid_cosim.policies.two_way import Terms, TwoWayResponse
+from grid_cosim.policies.view import floor_seen
 
 _ROWS_AT_ONCE = 8192
 """Devices whose perceptron runs together: what it computes on its way then fits a processor's cache."""
@@ -77,6 +80,8 @@ class NetworkConfig:
     """Ramps below price zero; without any the answer there is that at zero."""
     price_min_eur_per_kwh: float = -1.0
     """Lowest price that training shows, where there are ramps for it."""
+    full_price: bool = False
+    """The ramps stand over the whole price of energy, not over what it is above the day's lowest."""
 
     @property
     def n_reach(self) -> int:
@@ -105,6 +110,8 @@ class Response(NamedTuple):
     """Levels at the end of the step with least and with most power, where `base` and `weights` give one."""
     negative_weights: Float[Tensor, "devices negative_ramps"] | None = None
     price_min: float = -1.0
+    floor: Float[Tensor, "devices"] | None = None
+    """The day's lowest tariff, where the ramps stand over the whole price of energy."""
 
     @classmethod
     def of(
@@ -112,6 +119,7 @@ class Response(NamedTuple):
         out: Float[Tensor, "devices numbers"],
         config: NetworkConfig,
         reach: Float[Tensor, "devices 2"] | None = None,
+        floor: Float[Tensor, "devices"] | None = None,
     ) -> Response:
         """The answer that the numbers from the last layer stand for."""
         weights = nn.functional.softplus(out[:, 1:])
@@ -123,12 +131,18 @@ class Response(NamedTuple):
             reach=reach,
             negative_weights=weights[:, config.n_ramps :] if config.n_negative_ramps else None,
             price_min=config.price_min_eur_per_kwh,
+            floor=floor,
         )
+
+    def _over_ramps(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
+        """The price above that from which the ramps count."""
+        return price if self.floor is None else price + _beside(self.floor, price)
 
     def descent(
         self, price: Float[Tensor, "devices prices"]
     ) -> tuple[Float[Tensor, "devices prices"], Float[Tensor, "devices prices"]]:
         """What base and ramps give, and its derivative by x; beyond the training's prices as at its ends."""
+        price = self._over_ramps(price)
         above = price.clamp(min=0.0, max=self.price_max)
         climbed, here, slope = _climb(self.weights, above / self.price_scale, self._end(self.price_max))
         value = self.base[:, None] - climbed - here
@@ -163,7 +177,7 @@ class Response(NamedTuple):
 
     def beyond(self, price: Float[Tensor, "devices prices"]) -> Float[Tensor, "devices prices"]:
         """How far in x each price lies beyond the largest of the training, or, negative, the lowest."""
-        x = torch.asinh(price / self.price_scale)
+        x = torch.asinh(self._over_ramps(price) / self.price_scale)
         above = (x - self._end(self.price_max)).clamp(min=0.0)
         if self.negative_weights is None:
             return above
@@ -183,7 +197,7 @@ class Response(NamedTuple):
         open_range = torch.sigmoid(z)
         stretched = (1.0 + 2.0 * _STRETCH) * open_range - _STRETCH
         inside = (stretched > 0.0) & (stretched < 1.0)
-        dx_dmu = 1.0 / torch.sqrt(price**2 + self.price_scale**2)
+        dx_dmu = 1.0 / torch.sqrt(self._over_ramps(price) ** 2 + self.price_scale**2)
         slope = (1.0 + 2.0 * _STRETCH) * open_range * (1.0 - open_range) * dz_dx * dx_dmu
         return torch.where(inside, slope, 0.0)
 
@@ -301,4 +315,4 @@ def answer(
     if config.two_way:
         assert reach is not None
         return TwoWayResponse(Response.of(numbers, config), Terms.seen(seen), reach)
-    return Response.of(numbers, config, reach)
+    return Response.of(numbers, config, reach, floor_seen(seen) if config.full_price else None)

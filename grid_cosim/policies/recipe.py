@@ -120,6 +120,8 @@ class Recipe:
     """Ramps of the response below price zero; without any it is there as at zero."""
     price_min_eur_per_kwh: float = -1.0
     """Lowest price that the training shows, if it shows negative ones."""
+    full_price: bool = False
+    """The ramps stand over the whole price of energy, not over what it is above the day's lowest."""
     ppo: PpoSettings = field(default_factory=PpoSettings)
     """How `method = "ppo"` learns."""
     private: PrivateSettings = field(default_factory=PrivateSettings)
@@ -147,6 +149,7 @@ class Recipe:
             price_max_eur_per_kwh=self.price_max_eur_per_kwh,
             n_negative_ramps=self.n_negative_ramps,
             price_min_eur_per_kwh=self.price_min_eur_per_kwh,
+            full_price=self.full_price and not two_way,  # a store's terms of trade know the floor
         )
 
     def for_homes(self, population: Mapping[str, Any]) -> Recipe:
@@ -171,6 +174,7 @@ class Recipe:
         unused |= {"private"} if self.private == PrivateSettings() else set()
         if not (self.negative_share or self.n_negative_ramps):
             unused |= {"negative_share", "n_negative_ramps", "price_min_eur_per_kwh"}
+        unused |= set() if self.full_price else {"full_price"}
         return {key: value for key, value in plain.items() if key not in unused}
 
 
@@ -309,6 +313,8 @@ def _expected(section: type, key: str, value: Any) -> str:
             _is_number(value) and 0 < value <= 1 and math.isclose(1 / value, round(1 / value), rel_tol=1e-5)
         )
         expected = "an hour or an equal part of one, such as 0.25"
+    elif key == "full_price":
+        fits, expected = isinstance(value, bool), "true or false"
     elif key == "price_min_eur_per_kwh":
         fits, expected = _is_number(value) and value < 0, "a number below 0"
     elif key in ("recorded_share", "negative_share"):

@@ -97,6 +97,15 @@ class Targets(NamedTuple):
     charge_to: Float[Tensor, "rows *prices"]
     discharge_to: Float[Tensor, "rows *prices"]
 
+    @classmethod
+    def of(cls, bought: Float[Tensor, "rows *prices"], sold: Float[Tensor, "rows *prices"]) -> Targets:
+        """From the levels at the prices of buying and of selling.
+
+        Where energy costs less than nothing, so that losing it pays, selling is the dearer of the two: then a
+        store that would buy does, and does not sell besides.
+        """
+        return cls(bought, torch.maximum(bought, sold))
+
     def shares(
         self, reach: Float[Tensor, "rows 3"]
     ) -> tuple[Float[Tensor, "rows *prices"], Float[Tensor, "rows *prices"]]:
@@ -122,7 +131,7 @@ class TwoWayResponse(NamedTuple):
         """Levels between which the store rests, at each congestion price (EUR/kWh)."""
         flat = price.reshape(price.shape[0], -1)
         both = (level_at(self.curve, ask(flat))[0] for ask in (self.terms.buying, self.terms.selling))
-        return Targets(*(level.reshape(price.shape) for level in both))
+        return Targets.of(*(level.reshape(price.shape) for level in both))
 
     def power_kw(
         self,
@@ -155,17 +164,19 @@ class TwoWayResponse(NamedTuple):
         resting = self._resting[:, None]
         buy, buy_slope = level_at(self.curve, self.terms.buying(flat))
         sell, sell_slope = level_at(self.curve, self.terms.selling(flat))
+        buy_slope = buy_slope / self.terms.charge_efficiency[:, None]
+        sell_slope = sell_slope * self.terms.discharge_efficiency[:, None]
+        sell, sell_slope = torch.maximum(buy, sell), torch.where(buy > sell, buy_slope, sell_slope)
         up, down = (most - idle).clamp(min=_SHORTEST_REACH), (idle - least).clamp(min=_SHORTEST_REACH)
         charging = (buy > idle) & (buy < idle + up)
         discharging = (sell < idle) & (sell > idle - down)
-        eta_in, eta_out = self.terms.charge_efficiency[:, None], self.terms.discharge_efficiency[:, None]
-        slope = torch.where(charging, (1.0 - resting) * buy_slope / (up * eta_in), 0.0)
-        slope = slope + torch.where(discharging, resting * sell_slope * eta_out / down, 0.0)
+        slope = torch.where(charging, (1.0 - resting) * buy_slope / up, 0.0)
+        slope = slope + torch.where(discharging, resting * sell_slope / down, 0.0)
         return slope.reshape(price.shape)
 
 
 def _share(wanted: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Between 0 and 1; in a training with round corners, so that there is a way out of resting and full power."""
+    """Between 0 and 1; in a training with round corners, so that there is a way out of either end."""
     if not wanted.requires_grad:
         return wanted.clamp(0.0, 1.0)
     softplus = torch.nn.functional.softplus

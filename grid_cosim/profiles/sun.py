@@ -124,7 +124,7 @@ def sky(
     day = np.array([float(at.timetuple().tm_yday) for at in middle])
     hour = np.array([at.hour + at.minute / 60.0 + at.second / 3600.0 for at in middle])
     sun = sun_position(day, hour, latitude_deg=latitude_deg, longitude_deg=longitude_deg)
-    sent = sum(parts)
+    sent = np.sum(parts, axis=0)
     diffuse = parts[1] if len(parts) == 2 else sent * diffuse_share(sent, day, sun.up)
     diffuse = np.where(sun.up < _LOW_SUN, sent, diffuse)
     return SkyAtSteps(sent - diffuse, diffuse, sun)

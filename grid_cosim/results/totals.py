@@ -28,10 +28,11 @@ _LOW_MEDIAN_HIGH = (5, 50, 95)
 
 
 class Totals:
-    """Sums and extremes of each step, table by table; remembers only which homes are heated."""
+    """Sums and extremes of each step, table by table; remembers only which homes are heated, and who asks."""
 
     def __init__(self) -> None:
         self._heated: Bool[np.ndarray, " households"] = np.zeros(0, dtype=bool)
+        self._asking: Bool[np.ndarray, " kinds"] = np.zeros(0, dtype=bool)
         self._of: Mapping[str, Callable[[Columns], dict[str, Any]]] = {
             "households": _of_households,
             "devices": self._of_devices,
@@ -48,11 +49,12 @@ class Totals:
 
     def _of_devices(self, columns: Columns) -> dict[str, Any]:
         sums = {name: float(np.nansum(columns[name])) for name in _SUMS}
+        sums["served_kwh"] = float(np.nansum(columns["served_kwh"][self._asked_for(columns)]))
         temperature_c = columns["temperature_c"]
         known = ~np.isnan(temperature_c)
         if not known.any():
             return sums | {"heated_homes": int(self._heated.sum()), "too_cold_kelvin_hours": 0.0}
-        self._remember(columns["household"][known])
+        self._heated = _marked(self._heated, columns["household"][known])
         low, median, high = np.percentile(temperature_c[known], _LOW_MEDIAN_HIGH)
         return sums | {
             "heated_homes": int(self._heated.sum()),
@@ -62,11 +64,21 @@ class Totals:
             "temperature_high_c": float(high),
         }
 
-    def _remember(self, households: Int[np.ndarray, " some"]) -> None:
-        missing = int(households.max()) + 1 - self._heated.size
-        if missing > 0:
-            self._heated = np.concatenate([self._heated, np.zeros(missing, dtype=bool)])
-        self._heated[households] = True
+    def _asked_for(self, columns: Columns) -> Bool[np.ndarray, " rows"]:
+        """Devices of a kind that has asked for something: a battery or a roof serves nobody's demand."""
+        kind = columns["kind"]
+        self._asking = _marked(self._asking, kind[columns["requested_kwh"] > 0.0], size=int(kind.max()) + 1)
+        return np.asarray(self._asking[kind])
+
+
+def _marked(
+    marks: Bool[np.ndarray, " known"], rows: Int[np.ndarray, " some"], *, size: int = 0
+) -> Bool[np.ndarray, " all"]:
+    """The same with these rows marked, and as many more as it takes."""
+    size = max(size, int(rows.max(initial=-1)) + 1)
+    grown = np.concatenate([marks, np.zeros(max(0, size - marks.size), dtype=bool)])
+    grown[rows] = True
+    return grown
 
 
 def full_row(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from grid_cosim.devices import DeferrablePopulation, HeatPumpPopulation, Vehicle
 from grid_cosim.fleet import Fleet, Ownership, draw_fleet
 from grid_cosim.optimum import Schedule
 from grid_cosim.tariff import flat_tariff
+from tests.devices.episode import spring
 
 DT_H = 0.25
 OWNERS = {
@@ -40,6 +41,7 @@ def homes(
         dt_h=DT_H,
         start_hour=15.0,
         seed=seed,
+        sky=spring(n_steps=n_steps, start_hour=15.0, dt_h=DT_H),
     )
 
 

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from grid_cosim.devices import DeferrablePopulation, ElectricVehicle, HeatPumpPopulation
+from grid_cosim.devices import (
+    Battery,
+    BatteryPopulation,
+    DeferrablePopulation,
+    ElectricVehicle,
+    HeatPumpPopulation,
+    PvPopulation,
+    V2GPopulation,
+    WaterHeaterPopulation,
+)
+from grid_cosim.devices.battery import BatteryHours
 from grid_cosim.devices.ev import VehicleSessions
 from grid_cosim.errors import GridCosimError
 from grid_cosim.fleet import DeviceGroup, Fleet, Ownership
@@ -84,6 +94,52 @@ def test_a_machine_too_small_for_its_house() -> None:
     assert replay_eur(fleet, schedule) == pytest.approx(schedule.objective_eur, rel=1e-6)
     p_max_kw = fleet.groups[0].device.p_max_kw.numpy()
     assert (schedule.powers_kw[0] > 0.99 * p_max_kw).mean() > 0.5
+
+
+STORES = {
+    "battery": Ownership(BatteryPopulation(), 1.0),
+    "water_heater": Ownership(WaterHeaterPopulation(litres_per_person=80.0), 1.0),
+    "v2g_vehicle": Ownership(V2GPopulation(irregular_share=0.4), 1.0),
+    "pv": Ownership(PvPopulation(), 1.0),
+}
+HOURS = 15.0 + DT_H * np.arange(96 + 96)
+EVENINGS = 0.25 + 0.15 * np.cos(2.0 * np.pi * (HOURS - 19.0) / 24.0)
+
+
+@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("limit_kw", [1e3, 18.0])
+def test_what_stores_and_roofs_were_planned_to_cost_they_do(kind: str, limit_kw: float) -> None:
+    fleet = homes(kind, owners=STORES, n_steps=96, tariff=EVENINGS)
+    schedule = optimal_schedule(fleet, together(fleet), constant(fleet, limit_kw))
+    assert schedule.excess_kw.max() < 1e-6
+    assert replay_eur(fleet, schedule) == pytest.approx(schedule.objective_eur, rel=1e-6)
+    assert np.abs(schedule.powers_kw[0]).max() > 0.5
+
+
+def test_a_battery_buys_by_day_what_it_sells_in_the_evening() -> None:
+    """10 kWh half full, 4 kW, 90 % and 80 %, 3 ct of wear; four cheap hours, four dear ones, then 0.3 EUR."""
+    numbers = (torch.tensor([x], dtype=torch.float64) for x in (10.0, 4.0, 0.9, 0.8, 0.03, 5.0))
+    battery, drive = Battery(*numbers, dt_h=DT_H), BatteryHours(12.0, DT_H)
+    tariff = np.repeat([0.1, 0.6, 0.3], [16, 16, 96])
+    nothing = np.zeros((32, 1))
+    group = DeviceGroup("battery", battery, np.array([0]), drive, 1.0)
+    fleet = Fleet(DT_H, nothing, nothing, tariff, (group,))
+    schedule = optimal_schedule(fleet, together(fleet), constant(fleet, 100.0))
+    bought, sold = 5.0 / 0.9, 8.0
+    expected = (0.1 + 0.03) * bought - (0.6 - 0.03) * sold + 0.3 * 0.8 * 5.0  # the charge that it began with
+    assert schedule.objective_eur == pytest.approx(expected, abs=1e-6)
+    assert replay_eur(fleet, schedule) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_roof_is_turned_down_where_its_energy_costs_money() -> None:
+    tariff = np.where((HOURS > 20.0) & (HOURS < 36.0), 0.3, -0.1)
+    fleet = homes("pv", owners=STORES, n_steps=96, tariff=tariff)
+    schedule = optimal_schedule(fleet, together(fleet), constant(fleet, 1e3))
+    available = np.stack([fleet.groups[0].drive.at(k).available_kw.numpy() for k in range(96)])
+    feeds_in = tariff[:96] > 0.0
+    np.testing.assert_allclose(-schedule.powers_kw[0], np.where(feeds_in[:, None], available, 0.0), atol=1e-5)
+    assert available[feeds_in].max() > 1.0
+    assert available[~feeds_in].max() > 1.0
 
 
 # ------------------------------------------------------------------ devices of one's own

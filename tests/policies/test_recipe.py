@@ -64,7 +64,8 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     [
         (
             "seed = 1",
-            "device: missing, expected one of electric_vehicle, heat_pump, deferrable, or package.module:",
+            "device: missing, expected one of electric_vehicle, heat_pump, deferrable, water_heater, "
+            "battery, pv, v2g_vehicle, or package.module:",
         ),
         ("device = 3", "device: got 3, expected text"),
         ('device = "heatpump"', "device: 'heatpump' is no device. Did you mean 'heat_pump'? Known: "),
@@ -76,6 +77,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         (
             'device = "pathlib:Path"',
             "device: 'pathlib:Path' is no dataclass; see the documentation of Population.",
+        ),
+        (
+            'device = "pv"\nprice_min_eur_per_kwh = 1.0\nfull_price = 1\nn_negative_ramps = -1',
+            "full_price: got 1, expected true or false; "
+            "n_negative_ramps: got -1, expected a whole number of at least 0; "
+            "price_min_eur_per_kwh: got 1.0, expected a number below 0",
         ),
         (
             'device = "electric_vehicle"\n[population]\ndaily = 3',
