@@ -56,10 +56,9 @@ def test_kpis_have_a_key_per_controller(folder: Path) -> None:
     assert stored["consensus"]["peak_loading_percent"] < stored["uncontrolled"]["peak_loading_percent"]
     assert stored["uncontrolled"]["messages_per_home_per_step"] == 0.0
     assert stored["consensus"]["messages_per_home_per_step"] > 0.0
-    # a message of `curve` carries 64 + 15 numbers
-    assert stored["consensus"]["message_bytes_per_home_per_step"] == pytest.approx(
-        8 * 79 * stored["consensus"]["messages_per_home_per_step"]
-    )
+    # a message of `curve` carries 1, 32 or 16 numbers; a quiet limit's nodes send the first kind only
+    number = 8 * stored["consensus"]["messages_per_home_per_step"]
+    assert number < stored["consensus"]["message_bytes_per_home_per_step"] < 17 * number
     assert stored["consensus"]["ac_check_max_dv_pu"] < 1e-6
 
 

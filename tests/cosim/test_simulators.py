@@ -211,7 +211,7 @@ def test_many_buses_can_be_fed_at_once_and_beside_single_ones():
     given, expected = at_once.get_data(asked), one_by_one.get_data(asked)
     for bus in asked:
         assert given[bus] == pytest.approx(expected[bus], rel=1e-12, abs=1e-15)  # sums in another order
-    assert at_once.get_data({"Grid": ["measured"]})["Grid"]["measured"]["element"].tolist() == ["Trafo-0"]
+    assert at_once.get_data({"Grid": ["measured"]})["Grid"]["measured"]["limit"].tolist() == ["Trafo-0"]
 
 
 def test_a_bus_that_is_not_there_is_refused_at_once_too():

@@ -177,6 +177,7 @@ class _Town:
                 {
                     "p_kw": limit_p_kw,
                     "loading_percent": loading,
+                    "counts": np.ones(loading.shape, dtype=bool),
                     "limit_percent": np.full_like(loading, 100.0),
                     "limit_kw": np.tile(self.limit_kw, (len(self.times), 1)),
                     "offset_kw": 0.03 * limit_p_kw,

@@ -31,6 +31,7 @@ def results() -> Results:
             limit=["Trafo-0", "Trafo-1"] * 2,
             p_kw=[100.0, -40.0, 120.0, 40.0],
             loading_percent=[50.0, 20.0, 100.0, 20.0],
+            counts=[True] * 4,
             limit_percent=[80.0, 100.0, 80.0, 100.0],
             price_min_eur_per_kwh=[0.0, 0.0, 0.10, 0.0],
             price_max_eur_per_kwh=[0.0, 0.0, 0.30, 0.04],
@@ -200,17 +201,13 @@ def test_a_voltage_is_good_inside_the_band_of_the_scenario(name, value, verdict)
     assert is_good(name, "consensus", {"consensus": {name: value}}, band=(0.915, 1.08)) is verdict
 
 
-def test_only_flows_through_branches_are_loadings(results):
-    limits = results.topology.limits.copy()
-    limits["element"], limits["sense"] = ["trafo", "bus"], [1, 1]
+def test_only_flows_towards_the_homes_are_loadings(results):
+    """Neither a voltage's share of the band nor the same flow the other way."""
     rows = results.runs["consensus"].table("limits")
-    rows.loc[rows["limit"] == "Trafo-1", "loading_percent"] = 300.0
-    voltage = dataclasses.replace(results, topology=dataclasses.replace(results.topology, limits=limits))
-    assert kpis(voltage)["consensus"]["peak_loading_percent"] == 125.0
+    rows.loc[rows["limit"] == "Trafo-1", ["loading_percent", "counts"]] = 300.0, False
+    assert kpis(results)["consensus"]["peak_loading_percent"] == 125.0
     # of Trafo-0 alone: 120 · (1 - 80/100) of 100 + 120
-    assert kpis(voltage)["consensus"]["energy_above_limit_percent"] == pytest.approx(100 * 24 / 220)
-    limits["element"], limits["sense"] = ["trafo", "trafo"], [1, -1]
-    assert kpis(voltage)["consensus"]["peak_loading_percent"] == 125.0
+    assert kpis(results)["consensus"]["energy_above_limit_percent"] == pytest.approx(100 * 24 / 220)
 
 
 def test_without_an_uncontrolled_run_the_cold_counts_from_zero():

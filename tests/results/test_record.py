@@ -165,7 +165,7 @@ def test_the_peak_of_the_totals_is_that_of_the_rows(loading: list[list[float]], 
     unknown = {name: column.unknown for name, column in TABLES["limits"].items()}
     for step, values in enumerate(loading):
         told = {"time": np.datetime64("2016-01-01") + np.timedelta64(step, "h"), "limit": ["A", "B", "C"]}
-        told |= {"loading_percent": values, "limit_percent": 80.0, "p_kw": 1.0}
+        told |= {"loading_percent": values, "limit_percent": 80.0, "p_kw": 1.0, "counts": True}
         writer.append("limits", unknown | told)
     writer.finish("complete")
     totals = pd.read_parquet(writer.folder / "totals.parquet")
