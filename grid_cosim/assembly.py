@@ -41,9 +41,11 @@ from grid_cosim.coordination import (
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.devices import Device
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
+from grid_cosim.events import moving_limits
 from grid_cosim.feeder import Feeder, Gauges, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_devices, draw_fleet, seeded
 from grid_cosim.limiting import with_limits
+from grid_cosim.moving import MovingLimits
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_features
 from grid_cosim.policies.recipe import population_class
@@ -133,19 +135,21 @@ def assemble(
         loss_share=np.where(limits.is_voltage, 0.0, Meters.loss_share),
         margin=scenario.coordination.margin if controller in _WITH_MARGIN else 0.0,
     )
+    moving = moving_limits(scenario, feeder)
     return Neighbourhood(
         household_names=feeder.home_names,
         connection=feeder.home_connection,
         connection_buses=feeder.connection_buses,
         limit_names=limits.names,
         gauges=Gauges.of(limits),
+        moving=moving,
         fleet=fleet,
         policies={}
         if controller in _WITHOUT_POLICIES
         else scenario_policies(scenario, fleet, feeder.home_names),
         copies=copies,
         meters=meters,
-        controller=_controller(scenario, feeder, controller, fleet, copies, meters),
+        controller=_controller(scenario, feeder, controller, fleet, copies, meters, moving),
     )
 
 
@@ -233,6 +237,7 @@ def _controller(
     fleet: Fleet,
     copies: Copies,
     meters: Meters,
+    moving: MovingLimits | None,
 ) -> Controller:
     settings = scenario.coordination
     prices = price_grid(
@@ -262,7 +267,12 @@ def _controller(
             return TimeOfUse(copies, _surcharge(scenario))
         case "optimum":
             measure = optimum.by_power_flow(feeder, scenario.time.quarters())
-            return optimum.Scheduled(copies, optimum.ac_schedule(fleet, copies.coupling, meters, measure))
+            steps = range(fleet.n_steps)
+            limit_percent = None if moving is None else np.stack([moving.at(step) for step in steps])
+            schedule = optimum.ac_schedule(
+                fleet, copies.coupling, meters, measure, limit_percent=limit_percent
+            )
+            return optimum.Scheduled(copies, schedule)
 
 
 def _surcharge(scenario: Scenario) -> Float[np.ndarray, "steps"]:

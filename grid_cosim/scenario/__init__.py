@@ -12,6 +12,7 @@ from grid_cosim.scenario.sections import (
     ControllerName,
     Coordination,
     DeviceSection,
+    Event,
     Scenario,
     Tariff,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "ControllerName",
     "Coordination",
     "DeviceSection",
+    "Event",
     "Scenario",
     "Tariff",
     "load_scenario",
