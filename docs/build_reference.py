@@ -250,6 +250,10 @@ def scenario() -> str:
     schema = Scenario.model_json_schema()
     parts = ["### At the top of the file", schema["description"], _settings(schema)]
     for name, section in schema["properties"].items():
+        item = _section_of(section.get("items", {}))
+        if item is not None:
+            parts += [f"### `[[{name}]]`", schema["$defs"][item]["description"]]
+            parts.append(_settings(schema["$defs"][item]))
         model = _section_of(section)
         if model is None:
             continue

@@ -43,9 +43,11 @@ from grid_cosim.coordination import (
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.devices import Device, Sky, SunlitPopulation
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
+from grid_cosim.events import moving_limits
 from grid_cosim.feeder import Feeder, Gauges, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_devices, draw_fleet, seeded
 from grid_cosim.limiting import with_limits
+from grid_cosim.moving import MovingLimits
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_features
 from grid_cosim.policies.recipe import population_class
@@ -157,19 +159,21 @@ def assemble(
         loss_share=np.where(limits.is_voltage, 0.0, Meters.loss_share),
         margin=scenario.coordination.margin if controller in _WITH_MARGIN else 0.0,
     )
+    moving = moving_limits(scenario, feeder)
     return Neighbourhood(
         household_names=feeder.home_names,
         connection=feeder.home_connection,
         connection_buses=feeder.connection_buses,
         limit_names=limits.names,
         gauges=Gauges.of(limits),
+        moving=moving,
         fleet=fleet,
         policies={}
         if controller in _WITHOUT_POLICIES
         else scenario_policies(scenario, fleet, feeder.home_names),
         copies=copies,
         meters=meters,
-        controller=_controller(scenario, feeder, controller, fleet, copies, meters),
+        controller=_controller(scenario, feeder, controller, fleet, copies, meters, moving),
     )
 
 
@@ -264,6 +268,7 @@ def _controller(
     fleet: Fleet,
     copies: Copies,
     meters: Meters,
+    moving: MovingLimits | None,
 ) -> Controller:
     settings = scenario.coordination
     prices = price_grid(
@@ -292,7 +297,12 @@ def _controller(
             measure = optimum.by_power_flow(
                 feeder, scenario.time.quarters(), solver=scenario.power_flow.solver
             )
-            return optimum.Scheduled(copies, optimum.ac_schedule(fleet, copies.coupling, meters, measure))
+            steps = range(fleet.n_steps)
+            limit_percent = None if moving is None else np.stack([moving.at(step) for step in steps])
+            schedule = optimum.ac_schedule(
+                fleet, copies.coupling, meters, measure, limit_percent=limit_percent
+            )
+            return optimum.Scheduled(copies, schedule)
 
 
 def _surcharge(scenario: Scenario) -> Float[np.ndarray, "steps"]:

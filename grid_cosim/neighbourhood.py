@@ -21,6 +21,7 @@ from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.devices import Outputs
 from grid_cosim.feeder import Gauges
 from grid_cosim.fleet import Fleet, FleetState
+from grid_cosim.moving import MovingLimits
 from grid_cosim.policies.view import PriceMemory, no_memory, remember
 
 _MANY_HOUSEHOLDS = 2_000
@@ -49,6 +50,10 @@ class NeighbourhoodState:
     """What each household drew in the last step."""
     last_kw: Float[np.ndarray, "households"]
     """What each household drew when the meters measured last; each knows its own."""
+    limit_percent: Float[np.ndarray, "limits"]
+    """The loading that counted as each limit in the last step."""
+    sent_percent: Float[np.ndarray, "limits"]
+    """The last that was sent from outside, NaN where nothing was."""
     price_memory: PriceMemory
     """The prices on which each household acted during the last day, oldest first."""
 
@@ -69,6 +74,8 @@ class NeighbourhoodStep:
     """Its part that is delay, discomfort and undelivered energy."""
     meters: MeterState
     """What the meters knew."""
+    limit_percent: Float[np.ndarray, "limits"]
+    """The loading that counted as each limit."""
     offset_kw: Float[np.ndarray, "limits"]
     """What each element carried beyond its members when it was measured; no node knows it."""
     members_base_kw: Float[np.ndarray, "limits"]
@@ -102,6 +109,8 @@ class Neighbourhood:
     controller: Controller
     gauges: Gauges | None = None
     """What is measured for each limit; without it power and loading of an element of the limit's name."""
+    moving: MovingLimits | None = None
+    """What moves the limits; without it they stay where the meters have them."""
 
     @property
     def gauge(self) -> Gauges:
@@ -126,6 +135,8 @@ class Neighbourhood:
             self.meters.init(),
             nothing,
             nothing,
+            np.array(self.meters.limit_percent, dtype=float),
+            np.full(self.copies.n_limits, np.nan),
             no_memory(self.copies.n_households, self.fleet.dt_h),
         )
 
@@ -136,16 +147,26 @@ class Neighbourhood:
         *,
         measured_kw: Float[np.ndarray, "limits"],
         loading_percent: Float[np.ndarray, "limits"],
+        sent_percent: Float[np.ndarray, "limits"] | None = None,
     ) -> tuple[NeighbourhoodState, NeighbourhoodStep]:
         """One control step: meters learn, agents agree, devices act.
 
         `measured_kw` and `loading_percent` are what each limited element carried in the last step; NaN
-        where nothing is known, as before the first.
+        where nothing is known, as before the first. `sent_percent` is what may be used of each limit by
+        word from outside; it takes the place of what was planned until the next arrives, NaN: nothing new.
         """
         with _threads(1 if self.fleet.n_households < _MANY_HOUSEHOLDS else torch.get_num_threads()):
             fleet = self.fleet
+            planned = self.meters.limit_percent if self.moving is None else self.moving.at(step)
+            sent = state.sent_percent
+            if sent_percent is not None:
+                sent = np.where(np.isnan(sent_percent), sent, sent_percent)
+            limit_percent = np.where(np.isnan(sent), planned, sent)
             meters = self.meters.update(
-                state.meters, measured_kw=measured_kw, loading_percent=loading_percent
+                self.meters.moved(state.meters, state.limit_percent, limit_percent),
+                measured_kw=measured_kw,
+                loading_percent=loading_percent,
+                limit_percent=limit_percent,
             )
             # without a solution nobody was measured: meters and households both keep to the time before
             measured = self._measured(np.isfinite(measured_kw) & np.isfinite(loading_percent))
@@ -169,11 +190,15 @@ class Neighbourhood:
                 if ends
                 else nothing,
                 meters=meters,
+                limit_percent=limit_percent,
                 offset_kw=meters.measured_kw - self.copies.coupling @ last_kw,
                 members_base_kw=self.copies.coupling @ base_kw,
             )
             remembered = remember(state.price_memory, torch.as_tensor(decision.local_price))
-            return NeighbourhoodState(devices, memory, meters, done.p_kw, last_kw, remembered), done
+            after = NeighbourhoodState(
+                devices, memory, meters, done.p_kw, last_kw, limit_percent, sent, remembered
+            )
+            return after, done
 
     def _measured(self, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:
         """Households behind a measured limit; a power flow has a solution for all limits or for none."""

@@ -18,6 +18,7 @@ import pandas as pd
 from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scenario_policies
 from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
+from grid_cosim.events import moving_limits
 from grid_cosim.feeder import Feeder, choose_power_flow
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
@@ -206,7 +207,11 @@ def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
     times = scenario.time.times()
     background_kw = feeder.background_on_limits_over_kw(np.array(scenario.time.quarters()))
     base_kw = feeder.limits.coupling @ fleet.base_kw.T + background_kw
-    first_limit_kw = feeder.first_limit_kw()
+    first_limit_kw = np.tile(feeder.first_limit_kw()[:, None], fleet.n_steps)
+    moving = moving_limits(scenario, feeder)
+    if moving is not None:
+        percent = np.stack([moving.at(step) for step in range(fleet.n_steps)], axis=1)
+        first_limit_kw *= percent / feeder.limits.limit_percent[:, None]
     found = []
     if feeder.without_power.any():
         dead = [name for name, dead in zip(feeder.home_names, feeder.without_power, strict=True) if dead]
@@ -218,9 +223,10 @@ def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
     for row, name in enumerate(feeder.limits.names):
         over = np.flatnonzero(base_kw[row] > first_limit_kw[row])
         if over.size:
-            worst = int(base_kw[row].argmax())
+            worst = int((base_kw[row] / first_limit_kw[row]).argmax())
             found.append(
-                f"{name}: the inflexible load alone exceeds the limit of about {_power(first_limit_kw[row])} "
+                f"{name}: the inflexible load alone exceeds the limit of about "
+                f"{_power(first_limit_kw[row, worst])} "
                 f"in {over.size} of {fleet.n_steps} steps ({_power(base_kw[row, worst])} at "
                 f"{times[worst]:%d %b %H:%M}). No controller can hold it then."
             )

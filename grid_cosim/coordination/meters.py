@@ -60,25 +60,39 @@ class Meters:
         *,
         measured_kw: Float[np.ndarray, "limits"],
         loading_percent: Float[np.ndarray, "limits"],
+        limit_percent: Float[np.ndarray, "limits"] | None = None,
     ) -> MeterState:
         """Learn from an AC solution: what the element carried, and its loading.
+
+        `limit_percent` is the loading that counts as the limit now, where that has moved.
 
         What is measured, less the losses, is what loads draw. With x that power over the first estimate of
         the limit, loading = a x (1 + curvature x): the measurement gives a, the limit then gives x. A
         measurement that is not a number (power flow did not converge) leaves the state as it is.
         """
-        through = measured_kw / self.first_limit_kw
-        x = through - self.loss_share * through**2
-        loaded = 100.0 * loading_percent / self.limit_percent
+        limit_percent = self.limit_percent if limit_percent is None else limit_percent
+        moved = limit_percent / self.limit_percent
+        first_limit_kw, curvature = self.first_limit_kw * moved, self.curvature * moved
+        through = measured_kw / first_limit_kw
+        x = through - self.loss_share * moved * through**2
+        loaded = 100.0 * loading_percent / limit_percent
         with np.errstate(divide="ignore", invalid="ignore"):
-            per_x = loaded / (x * (1.0 + self.curvature * x))
+            per_x = loaded / (x * (1.0 + curvature * x))
             aim = 100.0 * (1.0 - self.margin)
-            at_limit = (np.sqrt(1.0 + 4.0 * aim * self.curvature / per_x) - 1.0) / (2.0 * self.curvature)
-            at_limit = np.where(np.equal(self.curvature, 0.0), aim / per_x, at_limit)
+            at_limit = (np.sqrt(1.0 + 4.0 * aim * curvature / per_x) - 1.0) / (2.0 * curvature)
+            at_limit = np.where(np.equal(curvature, 0.0), aim / per_x, at_limit)
         sure = np.isfinite(at_limit) & (loaded > _SURE_PERCENT) & (x > 0.0)
-        headroom_kw = np.where(sure, (at_limit - x) * self.first_limit_kw, self.first_limit_kw - measured_kw)
+        headroom_kw = np.where(sure, (at_limit - x) * first_limit_kw, first_limit_kw - measured_kw)
         known = np.isfinite(measured_kw) & np.isfinite(loading_percent)
         return MeterState(
             headroom_kw=np.where(known, headroom_kw, state.headroom_kw),
             measured_kw=np.where(known, measured_kw, state.measured_kw),
         )
+
+    def moved(
+        self, state: MeterState, before: Float[np.ndarray, "limits"], now: Float[np.ndarray, "limits"]
+    ) -> MeterState:
+        """What is known when the loading that counts as the limit has moved, in percent."""
+        limit_kw = (state.headroom_kw + state.measured_kw) * (now / before)
+        headroom_kw = np.where(now == before, state.headroom_kw, limit_kw - state.measured_kw)
+        return MeterState(headroom_kw, state.measured_kw)

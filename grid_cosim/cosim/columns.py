@@ -79,7 +79,7 @@ class NeighbourhoodColumns:
         mean, low, high = self.price_statistics(done)
         return {
             "limit": self.limit,
-            "limit_percent": np.array(self.neighbourhood.meters.limit_percent, dtype=float),
+            "limit_percent": done.limit_percent.copy(),
             "limit_kw": done.limit_kw.copy(),
             "offset_kw": done.offset_kw.copy(),
             "base_kw": done.members_base_kw.copy(),

@@ -109,8 +109,20 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             self._measured(inputs, "loading[%]", np.max),
             self._measured(inputs, "Vm[pu]", np.mean),
         )
+        sent_percent = self._measured(inputs, "limit[%]", np.min)
+        if (sent_percent <= 0.0).any():
+            name = self._neighbourhood.limit_names[int(np.nanargmin(sent_percent))]
+            raise CosimError(
+                "HouseholdSim",
+                f"limit[%] of {name} is {np.nanmin(sent_percent):g}",
+                remedy="Send what may be used of its rating in percent, above 0",
+            )
         self._state, done = self._neighbourhood.step(
-            self._state, step, measured_kw=measured_kw, loading_percent=loading_percent
+            self._state,
+            step,
+            measured_kw=measured_kw,
+            loading_percent=loading_percent,
+            sent_percent=sent_percent,
         )
         self._outputs = _Outputs(self._columns, done)
         return time + self._step_size

@@ -90,6 +90,12 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                     Attribute(_P, "in", "of a Trafo or Line: what it carried in the last AC solution"),
                     Attribute("loading[%]", "in", "of a Trafo or Line: its loading in the last AC solution"),
                     Attribute("Vm[pu]", "in", "of a Bus: its voltage in the last AC solution"),
+                    Attribute(
+                        "limit[%]",
+                        "in",
+                        "share of the rating that may be used, until the next is sent; without "
+                        "a connection what the scenario says",
+                    ),
                     Attribute("price[EUR/kWh]", "out", "congestion price, mean over the members' copies"),
                     Attribute("limit[MW]", "out", "what the element can carry, as its meter estimated it"),
                     Attribute("messages", "out", "messages sent about the limit in this step"),

@@ -59,8 +59,15 @@ def by_power_flow(feeder: Feeder, quarters: Sequence[int], *, solver: Solver = "
     return measure
 
 
-def ac_schedule(fleet: Fleet, coupling: csr_array, meters: Meters, measure: Measure) -> Schedule:
-    """The optimum of a fleet whose loading keeps the limits of the meters.
+def ac_schedule(
+    fleet: Fleet,
+    coupling: csr_array,
+    meters: Meters,
+    measure: Measure,
+    *,
+    limit_percent: Float[np.ndarray, "steps limits"] | None = None,
+) -> Schedule:
+    """The optimum of a fleet whose loading keeps the limits of the meters, or `limit_percent` if they move.
 
     Until every element with a price is within 0.05 points of its limit, four solves at the most; what is
     missed then is told in `missed_percent`. The first estimate is read off the power flow of the fleet
@@ -68,7 +75,8 @@ def ac_schedule(fleet: Fleet, coupling: csr_array, meters: Meters, measure: Meas
     without a convex model.
     """
     problem = FleetProblem(fleet, coupling)
-    unloaded_kw = np.tile(meters.first_limit_kw - meters.first_background_kw, (fleet.n_steps, 1))
+    percent = np.tile(meters.limit_percent, (fleet.n_steps, 1)) if limit_percent is None else limit_percent
+    unloaded_kw = meters.first_limit_kw * (percent / meters.limit_percent) - meters.first_background_kw
 
     def learn(
         powers_kw: Sequence[Float[np.ndarray, "steps _devices"]], known_kw: Float[np.ndarray, "steps limits"]
@@ -77,8 +85,8 @@ def ac_schedule(fleet: Fleet, coupling: csr_array, meters: Meters, measure: Meas
         p_kw, q_kvar = net_power(fleet, powers_kw)
         members_kw = p_kw @ coupling.T
         measured = measure(p_kw, q_kvar)
-        learned_kw = members_kw + _headroom(meters, measured, known_kw - members_kw)
-        return learned_kw, measured.loading_percent - meters.limit_percent
+        learned_kw = members_kw + _headroom(meters, measured, known_kw - members_kw, percent)
+        return learned_kw, measured.loading_percent - percent
 
     capacity_kw, _ = learn(fleet.uncontrolled_run()[0], unloaded_kw)
     schedule = problem.solve(capacity_kw)
@@ -103,13 +111,19 @@ def _misses(
 
 
 def _headroom(
-    meters: Meters, measured: Measured, known_kw: Float[np.ndarray, "steps limits"]
+    meters: Meters,
+    measured: Measured,
+    known_kw: Float[np.ndarray, "steps limits"],
+    limit_percent: Float[np.ndarray, "steps limits"],
 ) -> Float[np.ndarray, "steps limits"]:
     """What the meters say in every step; as `known_kw` where there is no solution to measure."""
     headroom_kw = np.empty_like(known_kw)
     for step, (p_kw, loading_percent) in enumerate(zip(*measured, strict=True)):
         before = MeterState(known_kw[step], p_kw)
         headroom_kw[step] = meters.update(
-            before, measured_kw=p_kw, loading_percent=loading_percent
+            before,
+            measured_kw=p_kw,
+            loading_percent=loading_percent,
+            limit_percent=limit_percent[step],
         ).headroom_kw
     return headroom_kw

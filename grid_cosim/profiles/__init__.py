@@ -14,6 +14,7 @@ from grid_cosim.profiles.households import (
 )
 from grid_cosim.profiles.licences import LICENCES
 from grid_cosim.profiles.prices import energy_price
+from grid_cosim.profiles.ratings import rating_factor
 from grid_cosim.profiles.series import CET, interval_mean, read_series
 from grid_cosim.profiles.sun import SkyAtSteps, SunPosition, sky, sun_position
 from grid_cosim.profiles.weather import outdoor_temperature, shipped_weather
@@ -31,6 +32,7 @@ __all__ = [
     "household_shapes",
     "interval_mean",
     "outdoor_temperature",
+    "rating_factor",
     "read_series",
     "shipped_weather",
     "sky",

@@ -152,5 +152,6 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
             "tariff": section(scenario.tariff, source=resolve(scenario.tariff.source)),
             "coordination": section(scenario.coordination, edges=resolve(scenario.coordination.edges)),
             "devices": devices,
+            "events": tuple(section(e, source=resolve(e.source)) for e in scenario.events),
         }
     )

@@ -137,6 +137,39 @@ class Limits(_Section):
         return self
 
 
+class Event(_Section):
+    """Something that moves limits for a time."""
+
+    kind: Literal["signal", "rating"]
+    """`signal`: a grid operator lowers what may be used; `rating`: the rating changes, as in wind."""
+    element: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    """What is concerned: `Trafo-3`, `Line-7`, a list of them, `all transformers` or `all lines`."""
+    begin: Annotated[float, Field(ge=0)] | datetime = 0.0
+    """When it begins: hours since the start of the run, or a local time."""
+    end: Positive | datetime | None = None
+    """When it ends, likewise; without it with the run."""
+    share: Positive | None = None
+    """Share of the rating that may be used, or factor on the rating."""
+    source: str | None = None
+    """For `rating`: factors that change, from a CSV or Parquet file with a column `factor`."""
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """What is concerned, one or several."""
+        return (self.element,) if isinstance(self.element, str) else self.element
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        if self.kind == "signal" and (self.share is None or self.source is not None):
+            raise ValueError("a signal has a `share` and no `source`")
+        if (self.share is None) == (self.source is None):
+            raise ValueError("got both or neither of `share` and `source`, expected one of them")
+        for at in (self.begin, self.end):
+            if isinstance(at, datetime) and at.tzinfo is not None:
+                raise ValueError("expected local times without a zone")
+        return self
+
+
 class Homes(_Section):
     """The inflexible load of the households."""
 
@@ -360,6 +393,8 @@ class Scenario(_Section):
     """The network."""
     limits: Limits = Limits()
     """What the households must keep."""
+    events: tuple[Event, ...] = ()
+    """What moves limits for a time."""
     homes: Homes = Homes()
     """Inflexible load."""
     weather: Weather = Weather()
@@ -395,4 +430,4 @@ class Scenario(_Section):
 def _without_none(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _without_none(v) for k, v in value.items() if v is not None}
-    return list(value) if isinstance(value, tuple) else value
+    return [_without_none(v) for v in value] if isinstance(value, list | tuple) else value
