@@ -15,7 +15,7 @@ weights are, so a clearing price exists whenever the inflexible demand fits.
 Below zero, where a limit against reverse flow puts the price, ramps of their own let the activation rise:
 z(mu) = b + sum_j v_j * ramp_j(asinh(-mu / price_scale)), v_j >= 0, down to `price_min_eur_per_kwh`, and
 beyond it an ascent, the mirror image of the descent. A network without such ramps answers as at zero.
-What is worth doing only by the sign of the whole price, such as turning photovoltaics down, has its ramps over
+What is worth doing by the sign of the whole price, such as turning photovoltaics down, has its ramps over
 that (`full_price`).
 
 A device with one store (`devices.Storing`) is told how full its store shall be instead of how much to draw:
