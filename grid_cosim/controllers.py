@@ -116,8 +116,10 @@ class FleetDemand:
         """Net power per household at several local prices each."""
         base_kw = self.base_kw if rows is None else self.base_kw[rows]
         total = np.repeat(base_kw[:, None], local_price.shape[1], axis=1)
+        all_the_same = local_price.strides[0] == 0 and len(local_price) > 1
         for own, p_min, p_max, response in self._of(rows):
-            total[own] += response.power_kw(self._answered(local_price[own]), p_min, p_max).numpy()
+            asked = local_price[:1] if all_the_same else local_price[own]
+            total[own] += response.power_kw(self._answered(asked), p_min, p_max).numpy()
         return total
 
     def _of(self, rows: Int[np.ndarray, "asked"] | None) -> Iterator[_Answer]:

@@ -36,6 +36,7 @@ A store that gives back what it took, such as a battery, is told in `policies.tw
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -138,28 +139,66 @@ class Response(NamedTuple):
         """The price above that from which the ramps count."""
         return price if self.floor is None else price + _beside(self.floor, price)
 
-    def descent(
-        self, price: Float[Tensor, "devices prices"]
-    ) -> tuple[Float[Tensor, "devices prices"], Float[Tensor, "devices prices"]]:
-        """What base and ramps give, and its derivative by x; beyond the training's prices as at its ends."""
-        price = self._over_ramps(price)
-        above = price.clamp(min=0.0, max=self.price_max)
-        climbed, here, slope = _climb(self.weights, above / self.price_scale, self._end(self.price_max))
-        value = self.base[:, None] - climbed - here
-        if self.negative_weights is None:
-            return value, torch.where(price < 0.0, 0.0, -slope)
-        below = -price.clamp(min=self.price_min, max=0.0)
-        climbed, here, rise = _climb(
-            self.negative_weights, below / self.price_scale, self._end(self.price_min)
-        )
-        return value + climbed + here, -torch.where(price < 0.0, rise, slope)
+    def _x(self, price: Float[Tensor, "#devices prices"]) -> Float[Tensor, "#devices prices"]:
+        return torch.asinh(self._over_ramps(price) / self.price_scale)
 
     def _end(self, price: float) -> float:
         return math.asinh(abs(price) / self.price_scale)
 
+    def _climbing(
+        self, x: Float[Tensor, "#devices prices"]
+    ) -> Iterator[tuple[float, Float[Tensor, "devices some"], float, Float[Tensor, "#devices prices"]]]:
+        """Ramps on either side of 0: their sign, their weights, their width, and how many are climbed."""
+        sides = [(-1.0, self.weights, self._end(self.price_max), x)]
+        if self.negative_weights is not None:
+            sides.append((1.0, self.negative_weights, self._end(self.price_min), -x))
+        for sign, weights, end, along in sides:
+            width = end / weights.shape[1]
+            yield sign, weights, width, along.clamp(min=0.0, max=end) / width
+
+    def _value(self, x: Float[Tensor, "#devices prices"]) -> Float[Tensor, "devices prices"]:
+        value = self.base[:, None]
+        for sign, weights, _, climbed in self._climbing(x):
+            value = value + sign * _height(weights, climbed)
+        return value
+
+    def descent(
+        self, price: Float[Tensor, "devices prices"]
+    ) -> tuple[Float[Tensor, "devices prices"], Float[Tensor, "devices prices"]]:
+        """What base and ramps give, and its derivative by x; beyond the training's prices as at its ends."""
+        x = self._x(price)
+        slope = torch.zeros_like(x)
+        for sign, weights, width, climbed in self._climbing(x):
+            here = weights.gather(1, climbed.long().clamp(max=weights.shape[1] - 1))
+            slope = torch.where(x < 0.0 if sign > 0.0 else x >= 0.0, -here / width, slope)
+        return self._value(x), slope
+
     def level(self, price: Float[Tensor, "devices prices"]) -> Float[Tensor, "devices prices"]:
         """The level to be reached at each price within those of the training; non-increasing in it."""
-        return kinked(self.descent(price)[0])
+        return kinked(self._value(self._x(price)))
+
+    def beyond(self, price: Float[Tensor, "#devices prices"]) -> Float[Tensor, "#devices prices"]:
+        """How far in x each price lies beyond the largest of the training, or, negative, the lowest."""
+        return self._beyond(self._x(price))
+
+    def _beyond(self, x: Float[Tensor, "#devices prices"]) -> Float[Tensor, "#devices prices"]:
+        above = (x - self._end(self.price_max)).clamp(min=0.0)
+        if self.negative_weights is None:
+            return above
+        return above + (x + self._end(self.price_min)).clamp(max=0.0)
+
+    def activation(self, price: Float[Tensor, "#devices *prices"]) -> Float[Tensor, "devices *prices"]:
+        """What becomes a share of the power range by `opened`, at each price; non-increasing in it.
+
+        Prices with one row are asked of all devices alike, which costs less.
+        """
+        x = self._x(price.reshape(price.shape[0], -1))
+        z, beyond = self._value(x), self._beyond(x)
+        if self.reach is not None:
+            z = activation_to_reach(kinked(z), self.reach[:, None])
+        if beyond.any():
+            z = z - _steep(z, beyond) * beyond
+        return z.reshape(-1, *price.shape[1:])
 
     def _activation(
         self, price: Float[Tensor, "devices *prices"]
@@ -171,23 +210,11 @@ class Response(NamedTuple):
             slope = slope * _kinked_slope(z) * steepness(self.reach)[:, None]
             z = activation_to_reach(kinked(z), self.reach[:, None])
         beyond = self.beyond(flat)
-        steep = torch.where(beyond > 0.0, emergency_descent(z), emergency_descent(-z))
+        steep = _steep(z, beyond)
         slope = torch.where(beyond == 0.0, slope, -steep)
         return (z - steep * beyond).reshape(price.shape), slope.reshape(price.shape)
 
-    def beyond(self, price: Float[Tensor, "devices prices"]) -> Float[Tensor, "devices prices"]:
-        """How far in x each price lies beyond the largest of the training, or, negative, the lowest."""
-        x = torch.asinh(self._over_ramps(price) / self.price_scale)
-        above = (x - self._end(self.price_max)).clamp(min=0.0)
-        if self.negative_weights is None:
-            return above
-        return above + (x + self._end(self.price_min)).clamp(max=0.0)
-
-    def activation(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
-        """What becomes a share of the power range by `opened`, at each price; non-increasing in it."""
-        return self._activation(price)[0]
-
-    def fraction(self, price: Float[Tensor, "devices *prices"]) -> Float[Tensor, "devices *prices"]:
+    def fraction(self, price: Float[Tensor, "#devices *prices"]) -> Float[Tensor, "devices *prices"]:
         """Share of the power range that is used at each price (EUR/kWh), non-increasing in it."""
         return opened(self.activation(price))
 
@@ -203,7 +230,7 @@ class Response(NamedTuple):
 
     def power_kw(
         self,
-        price: Float[Tensor, "devices *prices"],
+        price: Float[Tensor, "#devices *prices"],
         p_min_kw: Float[Tensor, "devices"],
         p_max_kw: Float[Tensor, "devices"],
     ) -> Float[Tensor, "devices *prices"]:
@@ -212,20 +239,23 @@ class Response(NamedTuple):
         return low + span * self.fraction(price).to(low.dtype)
 
 
-def _climb(
-    weights: Float[Tensor, "devices some"], scaled: Float[Tensor, "devices prices"], end: float
-) -> tuple[Float[Tensor, "devices prices"], Float[Tensor, "devices prices"], Float[Tensor, "devices prices"]]:
-    """Height of the ramps that are passed, of the one that is being climbed, and its steepness in x.
-
-    The ramps share the way from 0 to `end` in x = asinh(scaled).
-    """
-    x = torch.asinh(scaled)
-    width = end / weights.shape[1]
-    segment = (x / width).long().clamp(max=weights.shape[1] - 1)
+def _height(
+    weights: Float[Tensor, "devices some"], climbed: Float[Tensor, "#devices prices"]
+) -> Float[Tensor, "devices prices"]:
+    """Height of the ramps, of which so many are climbed, the last one perhaps in part."""
+    n = weights.shape[1]
+    if len(climbed) == 1 and len(weights) > 1:
+        return weights @ (climbed - torch.arange(n, dtype=climbed.dtype)[:, None]).clamp(0.0, 1.0)
+    segment = climbed.long().clamp(max=n - 1)
     passed = torch.cat([torch.zeros_like(weights[:, :1]), weights.cumsum(1)], dim=1)
-    here = weights.gather(1, segment)
-    within = (x / width - segment).clamp(max=1.0)
-    return passed.gather(1, segment), here * within, here / width
+    return passed.gather(1, segment) + weights.gather(1, segment) * (climbed - segment)
+
+
+def _steep(
+    activation: Float[Tensor, "devices prices"], beyond: Float[Tensor, "#devices prices"]
+) -> Float[Tensor, "devices prices"]:
+    """Descent per unit of x beyond the prices of the training, on the side on which they lie."""
+    return torch.where(beyond > 0.0, emergency_descent(activation), emergency_descent(-activation))
 
 
 def _beside(per_device: Float[Tensor, "devices"], like: Tensor) -> Tensor:

@@ -140,6 +140,7 @@ class TwoWayResponse(NamedTuple):
         p_max_kw: Float[Tensor, "devices"],
     ) -> Float[Tensor, "devices *prices"]:
         """Power at each price, exactly zero where the store rests; non-increasing in the price."""
+        price = price.expand(p_min_kw.shape[0], *price.shape[1:])
         ones = (1,) * (price.ndim - 1)
         up, down = (share.to(p_min_kw.dtype) for share in self.targets(price).shares(self.reach))
         return up * p_max_kw.reshape(-1, *ones) + down * p_min_kw.reshape(-1, *ones)
