@@ -65,7 +65,8 @@ _WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "opt
 
 def scenario_feeder(scenario: Scenario) -> Feeder:
     """The network of a scenario."""
-    return load_feeder(scenario.feeder.source, limit_share=scenario.feeder.limit_share)
+    section = scenario.feeder
+    return load_feeder(section.source, limit_share=section.limit_share, unbalanced=section.unbalanced)
 
 
 def scenario_fleet(scenario: Scenario, feeder: Feeder) -> Fleet:

@@ -21,6 +21,7 @@ from grid_cosim.feeder.geography import read_geography
 from grid_cosim.feeder.homes import find_homes
 from grid_cosim.feeder.limits import Limits, cable_graph, transformer_limits
 from grid_cosim.feeder.opening import drop_profiles, mend, open_net, read_wiring
+from grid_cosim.feeder.phases import home_phases, limits_per_phase
 from grid_cosim.feeder.wiring import Wiring
 
 
@@ -58,6 +59,8 @@ class Feeder:
     trafos: pd.DataFrame
     """By pandapower transformer index: name, hv_bus, lv_bus, rated_kva."""
     wiring: Wiring
+    home_phase: Int[np.ndarray, " homes"] | None = None
+    """Phase of each home where the feeder is solved per phase: 0, 1, 2, or -1 for all three."""
 
     @property
     def n_households(self) -> int:
@@ -79,7 +82,8 @@ class Feeder:
         node = self.wiring.node_of_bus[self.background.bus]
         supplied = node >= 0
         shares = self.wiring.shares(self.limits.branch)[:, np.where(supplied, node, 0)]
-        return csr_array(shares * (self.limits.direction[:, None] * supplied[None, :]))
+        per_row = 1.0 if self.home_phase is None else 1.0 / 3.0
+        return csr_array(shares * (per_row * self.limits.direction[:, None] * supplied[None, :]))
 
     def background_on_limits_kw(self, step: int | None) -> Float[np.ndarray, " limits"]:
         """What all but the homes draws behind each limit, losses aside; `step` as in `Background.at`."""
@@ -95,6 +99,7 @@ def load_feeder(
     *,
     limit_share: float = 1.0,
     homes: Sequence[int] | None = None,
+    unbalanced: bool = False,
 ) -> Feeder:
     """Load a feeder and find its homes and limits.
 
@@ -107,6 +112,8 @@ def load_feeder(
         Part of every transformer's rating that may be used, above 0.
     homes
         Load indices to take as homes, where the net's own marks are not what is wanted.
+    unbalanced
+        Limits and power flow per phase; the column "phase" of net.load says where homes are connected.
 
     Raises
     ------
@@ -126,6 +133,9 @@ def load_feeder(
     home_node = wiring.node_of_bus[home_bus]
     geography = read_geography(net)
     limits = transformer_limits(geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share)
+    home_phase = home_phases(net, found.load, source=name) if unbalanced else None
+    if home_phase is not None:
+        limits = limits_per_phase(limits, home_phase)
     notes += [*found.notes, *geography.notes, *_supply(name, limits, home_node, n_trafos=len(net.trafo))]
     net.load.loc[found.replaced, "in_service"] = False
     background = read_background(net, found.load)
@@ -150,6 +160,7 @@ def load_feeder(
         lines=geography.lines,
         trafos=geography.trafos,
         wiring=wiring,
+        home_phase=home_phase,
     )
 
 
@@ -188,8 +199,7 @@ def _supply(source: str, limits: Limits, home_node: Int[np.ndarray, " homes"], *
         notes.append(f"{dead} homes are connected to no external grid: they are without power")
     if alone:
         notes.append(f"{alone} homes are supplied through no transformer: no limit binds them")
-    if limits.n_limits < n_trafos:
-        notes.append(
-            f"{n_trafos - limits.n_limits} of {n_trafos} transformers supply no home and are no limits"
-        )
+    n_limited = len(set(limits.branch.tolist()))
+    if n_limited < n_trafos:
+        notes.append(f"{n_trafos - n_limited} of {n_trafos} transformers supply no home and are no limits")
     return notes

@@ -101,6 +101,9 @@ class FeederSection(_Section):
     """A name (`grid-cosim feeders` lists them), `simbench:<code>`, or a pandapower JSON or Excel file."""
     limit_share: Positive = 1.0
     """Share of every transformer's rating that may be used."""
+    unbalanced: bool = False
+    """Limits and power flow per phase; the network must say which phase each home is connected to, and have
+    zero-sequence data."""
 
 
 class Homes(_Section):
