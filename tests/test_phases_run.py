@@ -1,4 +1,4 @@
-"""The scenario of the European LV feeder through mosaik: each phase of the transformer is held by its homes."""
+"""The European LV feeder through mosaik: each phase of the transformer is held by the homes on it."""
 
 from __future__ import annotations
 

@@ -12,22 +12,9 @@ from pandapower.auxiliary import pandapowerNet
 from grid_cosim.errors import FeederError
 from grid_cosim.feeder import Feeder, PowerGridFlow, Snapshot, choose_power_flow, load_feeder
 from grid_cosim.feeder.unbalanced import UnbalancedFlow
-from tests import builders
+from tests.builders import street_per_phase
 
 REFERENCE_PU = 1e-6  # what the reference leaves, gone on with twice; seen: 2e-7 at 220 kW, 2e-9 at 60
-
-
-def street(phases: str = "abc") -> pandapowerNet:
-    """builders.street with zero-sequence data: the homes' phases as letters, "-" for all three."""
-    net = builders.street(len(phases))
-    net.load["phase"] = [letter.strip("-") for letter in phases]
-    net.line["r0_ohm_per_km"], net.line["x0_ohm_per_km"], net.line["c0_nf_per_km"] = 0.8, 0.3, 0.0
-    net.trafo["vector_group"], net.trafo["shift_degree"] = "Dyn", 30.0
-    net.trafo["vk0_percent"], net.trafo["vkr0_percent"] = 4.0, 1.2
-    net.trafo["mag0_percent"], net.trafo["mag0_rx"], net.trafo["si0_hv_partial"] = 100.0, 0.0, 0.9
-    net.ext_grid["s_sc_max_mva"], net.ext_grid["rx_max"] = 1000.0, 0.1
-    net.ext_grid["r0x0_max"], net.ext_grid["x0x_max"] = 0.1, 1.0
-    return net
 
 
 def solve(flow: UnbalancedFlow | PowerGridFlow, p_kw: object, q_kvar: object = 0.0) -> Snapshot:
@@ -106,7 +93,7 @@ def _others(net: pandapowerNet) -> None:
     "change", [_charging, _parallel, _tap, _earth, _dead_end, _others], ids=lambda c: c.__name__
 )
 def test_same_voltages_as_pandapower(change: Callable[[pandapowerNet], None]) -> None:
-    net = street("ac-")
+    net = street_per_phase("ac-")
     before = solve(UnbalancedFlow(load_feeder(net, unbalanced=True)), [5.0, 3.0, 6.0], 1.0)
     change(net)
     flow = UnbalancedFlow(load_feeder(net, unbalanced=True))
@@ -116,7 +103,7 @@ def test_same_voltages_as_pandapower(change: Callable[[pandapowerNet], None]) ->
 
 
 def test_without_unbalance_it_is_the_balanced_solution() -> None:
-    net = street("---")
+    net = street_per_phase("---")
     p_kw = [5.0, 3.0, 6.0]
     balanced = solve(PowerGridFlow(load_feeder(net)), p_kw, 1.0)
     feeder = load_feeder(net, unbalanced=True)
@@ -134,7 +121,7 @@ def test_without_unbalance_it_is_the_balanced_solution() -> None:
 
 
 def test_a_home_loads_its_own_phase_only() -> None:
-    feeder = load_feeder(street("abb"), unbalanced=True)
+    feeder = load_feeder(street_per_phase("abb"), unbalanced=True)
     snapshot = solve(UnbalancedFlow(feeder), [6.0, 0.0, 0.0])
     np.testing.assert_allclose(feeder.limits.coupling.toarray(), [[1, 0, 0], [0, 1, 1], [0, 0, 0]])
     assert snapshot.limit_p_kw[0] > 6.0
@@ -145,13 +132,13 @@ def test_a_home_loads_its_own_phase_only() -> None:
 
 
 def test_others_are_a_third_on_each_phase_of_the_limit() -> None:
-    net = street("abc")
+    net = street_per_phase("abc")
     _others(net)
     np.testing.assert_allclose(load_feeder(net, unbalanced=True).background_on_limits_kw(None), 10.0 / 3.0)
 
 
 def test_a_step_without_a_solution_harms_no_other() -> None:
-    flow = UnbalancedFlow(load_feeder(street(), unbalanced=True))
+    flow = UnbalancedFlow(load_feeder(street_per_phase(), unbalanced=True))
     before = solve(flow, [5.0, 3.0, 6.0])
     none = solve(flow, [1e4, 0.0, 0.0])
     assert not none.converged
@@ -177,7 +164,7 @@ def _wrong_phase(net: pandapowerNet) -> None:
     ],
 )
 def test_homes_without_a_phase_are_refused(change: Callable[[pandapowerNet], None], problem: str) -> None:
-    net = street()
+    net = street_per_phase()
     change(net)
     with pytest.raises(FeederError, match=problem):
         load_feeder(net, unbalanced=True)
@@ -217,14 +204,14 @@ def _open_switch(net: pandapowerNet) -> None:
 def test_what_cannot_be_solved_per_phase_is_refused(
     change: Callable[[pandapowerNet], None], problem: str
 ) -> None:
-    net = street()
+    net = street_per_phase()
     change(net)
     with pytest.raises(FeederError, match=problem):
         choose_power_flow(load_feeder(net, unbalanced=True))
 
 
 def test_pandapower_checks_but_does_not_run() -> None:
-    feeder = load_feeder(street(), unbalanced=True)
+    feeder = load_feeder(street_per_phase(), unbalanced=True)
     assert "per phase" in choose_power_flow(feeder).note
     with pytest.raises(FeederError, match="pandapower solves no run per phase"):
         choose_power_flow(feeder, "pandapower")
