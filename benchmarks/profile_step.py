@@ -18,7 +18,7 @@ import numpy as np
 from grid_cosim import assemble, load_scenario
 from grid_cosim.assembly import scenario_feeder
 from grid_cosim.cosim.world import run_world
-from grid_cosim.feeder import PandapowerFlow
+from grid_cosim.feeder import choose_power_flow
 
 STEPS_PER_YEAR = 35_136
 
@@ -31,10 +31,10 @@ def main(scenario: str, overrides: list[str]) -> None:
     neighbourhood = assemble(loaded, feeder, "consensus")
     loading_s = perf_counter() - began
 
-    flow = PandapowerFlow(feeder)
+    flow = choose_power_flow(feeder, loaded.power_flow.solver).power_flow
     n_steps, n_limits = neighbourhood.fleet.n_steps, feeder.limits.n_limits
     nowhere = np.zeros(feeder.connection_buses.size)
-    flow.solve(bus_p_kw=nowhere, bus_q_kvar=nowhere, step=None)  # compiles
+    flow.solve(bus_p_kw=nowhere, bus_q_kvar=nowhere, step=None)  # pandapower compiles
     agents_s = power_flow_s = 0.0
     state = neighbourhood.init()
     measured = loading = np.full(n_limits, np.nan)

@@ -3,12 +3,12 @@
     python benchmarks/scale.py homes [N ...]     every home with a car and a heat pump; 1,000 to 100,000
     python benchmarks/scale.py limits [M ...]    10,000 such homes behind 74 to 10,000 limits, nested
 
-Households, policies and negotiation, for a day in steps of 15 minutes, from noon to noon in winter. Homes are
-behind transformers of 150, ten of these behind a medium-voltage feeder, all behind one substation; with
+Households, policies and negotiation, for a day in steps of 15 minutes, from noon to noon in winter. Homes
+are behind transformers of 150, ten of these behind a medium-voltage feeder, all behind one substation; with
 `limits` the streets of every transformer are lines that carry one home less each. Transformers are rated so
-that they bind in the evening, and so are the levels above. Meters measure what is drawn, exactly. Each size is
-a process of its own, with all cores: seconds are by the clock, `CPU` is what all threads together took, memory
-is the largest resident set.
+that they bind in the evening, and so are the levels above. Meters measure what is drawn, exactly. Each size
+is a process of its own, with all cores: seconds are by the clock, `CPU` is what all threads together took,
+memory is the largest resident set.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandapower as pp
 
-from grid_cosim.feeder.catalogue import N_SCHUTTERWALD_AREAS, FeederInfo
+from grid_cosim.feeder.catalogue import IEEE_EUROPEAN_LV, N_SCHUTTERWALD_AREAS, FeederInfo
 from grid_cosim.feeder.homes import find_homes
 from grid_cosim.feeder.opening import mend, open_net
 
@@ -30,6 +30,7 @@ def sources() -> dict[str, str]:
             f"schutterwald:{area}": "one low-voltage area of Schutterwald"
             for area in range(N_SCHUTTERWALD_AREAS)
         },
+        IEEE_EUROPEAN_LV: "one phase per home, and zero-sequence data: for runs per phase",
         **{
             f"simbench:1-LV-{grid}--{scenario}-no_sw": f"low-voltage grid with a year of series, {when}"
             for scenario, when in _SCENARIOS.items()

@@ -73,7 +73,12 @@ _WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "opt
 def scenario_feeder(scenario: Scenario) -> Feeder:
     """The network of a scenario, with its limits."""
     section = scenario.feeder
-    feeder = load_feeder(section.source, limit_share=section.limit_share, slack_vm_pu=section.slack_vm_pu)
+    feeder = load_feeder(
+        section.source,
+        limit_share=section.limit_share,
+        slack_vm_pu=section.slack_vm_pu,
+        unbalanced=section.unbalanced,
+    )
     return with_limits(scenario, feeder, scenario_fleet)
 
 

@@ -25,6 +25,16 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
     `ScenarioError` where nothing is left to keep.
     """
     settings = scenario.limits
+    if feeder.home_phase is not None:
+        if not settings.only_transformers or settings.reverse is True:
+            raise ScenarioError(
+                feeder.source,
+                [
+                    "limits: per phase only the flow through transformers to the homes is limited; leave "
+                    "lines, voltage and reverse out, or set feeder.unbalanced = false"
+                ],
+            )
+        return feeder
     choice = LimitChoice(
         transformers=settings.transformers,
         lines=settings.lines,

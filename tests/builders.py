@@ -21,6 +21,19 @@ def street(n_homes: int = 3) -> pandapowerNet:
     return net
 
 
+def street_per_phase(phases: str = "abc") -> pandapowerNet:
+    """`street` with zero-sequence data: the homes' phases as letters, "-" for all three."""
+    net = street(len(phases))
+    net.load["phase"] = [letter.strip("-") for letter in phases]
+    net.line["r0_ohm_per_km"], net.line["x0_ohm_per_km"], net.line["c0_nf_per_km"] = 0.8, 0.3, 0.0
+    net.trafo["vector_group"], net.trafo["shift_degree"] = "Dyn", 30.0
+    net.trafo["vk0_percent"], net.trafo["vkr0_percent"] = 4.0, 1.2
+    net.trafo["mag0_percent"], net.trafo["mag0_rx"], net.trafo["si0_hv_partial"] = 100.0, 0.0, 0.9
+    net.ext_grid["s_sc_max_mva"], net.ext_grid["rx_max"] = 1000.0, 0.1
+    net.ext_grid["r0x0_max"], net.ext_grid["x0x_max"] = 0.1, 1.0
+    return net
+
+
 def fishbone() -> pandapowerNet:
     """Homes on service cables beside the main one, as in a real street; lines are 100 m, services 10 m.
 

@@ -31,7 +31,20 @@ def grid_children(feeder: Feeder, elements: dict[str, Elements]) -> list[dict[st
         )
         for trafo in feeder.trafos.itertuples()
     ]
-    children = [*buses, *lines, *trafos]
+    phases = (
+        []
+        if feeder.home_phase is None
+        else [
+            {
+                "type": "Phase",
+                "eid": name,
+                "rel": [name.rpartition("-")[0]],
+                "extra_info": {"name": name, "rated power [kVA]": float(kva)},
+            }
+            for name, kva in zip(feeder.limits.names, feeder.limits.rated_kva, strict=True)
+        ]
+    )
+    children = [*buses, *lines, *trafos, *phases]
     for model, table in elements.items():
         is_home = np.isin(table.index, feeder.home_load).tolist() if model == "Load" else None
         for row, (index, bus) in enumerate(zip(table.index.tolist(), table.bus.tolist(), strict=True)):

@@ -389,6 +389,8 @@ class _Outputs:
 
     def towards_homes(self, trafos: np.ndarray, limits: np.ndarray) -> np.ndarray:
         """Per transformer, as its limit counts it: one that feeds homes backwards at its other side."""
+        if self.feeder.home_phase is not None:
+            return trafos  # the limits are those of the phases
         of = self.feeder.limits
         forward = np.array([element == "trafo" for element in of.element]) & (of.sense > 0)
         trafos = trafos.copy()
@@ -412,6 +414,9 @@ _WIRE: Mapping[tuple[str, str], Callable[[_Outputs], Any]] = {
     ("Trafo", "P[MW]"): lambda o: o.towards_homes(o.at.trafo_p_kw, o.at.limit_p_kw) / 1e3,
     ("Trafo", "Q[MVar]"): lambda o: o.towards_homes(o.at.trafo_q_kvar, o.at.limit_q_kvar) / 1e3,
     ("Trafo", "loading[%]"): lambda o: o.at.trafo_loading_percent,
+    ("Phase", "P[MW]"): lambda o: o.at.limit_p_kw / 1e3,
+    ("Phase", "Q[MVar]"): lambda o: o.at.limit_q_kvar / 1e3,
+    ("Phase", "loading[%]"): lambda o: o.at.limit_loading_percent,
     ("Load", "P[MW]"): lambda o: o.drawn("Load", 0) / 1e3,
     ("Load", "Q[MVar]"): lambda o: o.drawn("Load", 1) / 1e3,
     ("StaticGen", "P[MW]"): lambda o: o.drawn("StaticGen", 0) / 1e3,

@@ -163,6 +163,15 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 ),
             ),
             Model(
+                "Phase",
+                "one phase of a limited transformer, such as Trafo-0-a, where the feeder is solved per phase",
+                (
+                    Attribute(_P, "out", "active power out of it, towards the homes"),
+                    Attribute(_Q, "out", "reactive power out of it, towards the homes"),
+                    Attribute("loading[%]", "out", "loading at the homes' side, of its rated current"),
+                ),
+            ),
+            Model(
                 "Load",
                 "a load of the net: draws what is connected to it, else its plan; a home has none",
                 (

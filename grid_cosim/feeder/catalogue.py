@@ -13,10 +13,12 @@ from pathlib import Path
 from grid_cosim.errors import FeederError, near_matches
 from grid_cosim.shipped import shipped
 
+IEEE_EUROPEAN_LV = "ieee_european_lv"
 N_SCHUTTERWALD_AREAS = 14
 FILE_KINDS = (".json", ".xlsx")
 _FORMS = (
-    'Name "schutterwald", "schutterwald:2", "simbench:<code>", or a pandapower file (.json, .xlsx); '
+    'Name "schutterwald", "schutterwald:2", "ieee_european_lv", "simbench:<code>", or a pandapower file '
+    "(.json, .xlsx); "
     "`grid-cosim feeders` lists what is at hand"
 )
 
@@ -79,7 +81,7 @@ def check_source(source: str | Path) -> None:
                 f"SimBench has no grid {rest!r}.{near_matches(rest, codes)}",
                 remedy=f"{len(codes)} codes are known, such as simbench:1-LV-rural3--2-no_sw",
             )
-    else:
+    elif text != IEEE_EUROPEAN_LV:
         _check_path(text)
 
 

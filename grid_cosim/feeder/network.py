@@ -22,6 +22,7 @@ from grid_cosim.feeder.geography import read_geography
 from grid_cosim.feeder.homes import find_homes
 from grid_cosim.feeder.limits import Limits, branch_limits, nested
 from grid_cosim.feeder.opening import drop_profiles, mend, open_net, read_wiring
+from grid_cosim.feeder.phases import home_phases, limits_per_phase
 from grid_cosim.feeder.wiring import Wiring
 
 
@@ -63,6 +64,8 @@ class Feeder:
     wiring: Wiring
     line_branch: Int[np.ndarray, " lines"]
     """Row of each line in the wiring; -1 where it is not energised."""
+    home_phase: Int[np.ndarray, " homes"] | None = None
+    """Phase of each home where the feeder is solved per phase: 0, 1, 2, or -1 for all three."""
 
     @property
     def n_households(self) -> int:
@@ -89,7 +92,8 @@ class Feeder:
             ((limits.direction * limits.sense)[carries].astype(float), (carries, np.arange(carries.size))),
             shape=(limits.n_limits, carries.size),
         )
-        flows = csr_array(onto_rows @ shares @ diags_array(supplied.astype(float)))
+        per_row = 1.0 if self.home_phase is None else 1.0 / 3.0
+        flows = csr_array(onto_rows @ shares @ diags_array(per_row * supplied))
         return flows if limits.background is None else csr_array(flows + limits.background)
 
     def background_on_limits_kw(self, step: int | None) -> Float[np.ndarray, " limits"]:
@@ -121,6 +125,7 @@ def load_feeder(
     limit_share: float = 1.0,
     homes: Sequence[int] | None = None,
     slack_vm_pu: float | None = None,
+    unbalanced: bool = False,
 ) -> Feeder:
     """Load a feeder and find its homes and limits.
 
@@ -135,6 +140,8 @@ def load_feeder(
         Load indices to take as homes, where the net's own marks are not what is wanted.
     slack_vm_pu
         Voltage that the external grids hold, where it is not the net's own.
+    unbalanced
+        Limits and power flow per phase; the column "phase" of net.load says where homes are connected.
 
     Raises
     ------
@@ -159,6 +166,9 @@ def load_feeder(
         branch_limits("trafo", geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share),
         wiring,
     )
+    home_phase = home_phases(net, found.load, source=name) if unbalanced else None
+    if home_phase is not None:
+        limits = limits_per_phase(limits, home_phase)
     notes += [*found.notes, *geography.notes, *_supply(name, limits, home_node, n_trafos=len(net.trafo))]
     net.load.loc[found.replaced, "in_service"] = False
     background = read_background(net, found.load)
@@ -184,6 +194,7 @@ def load_feeder(
         trafos=geography.trafos,
         wiring=wiring,
         line_branch=line_branch,
+        home_phase=home_phase,
     )
 
 
@@ -222,8 +233,7 @@ def _supply(source: str, limits: Limits, home_node: Int[np.ndarray, " homes"], *
         notes.append(f"{dead} homes are connected to no external grid: they are without power")
     if alone:
         notes.append(f"{alone} homes are supplied through no transformer: no limit binds them")
-    if limits.n_limits < n_trafos:
-        notes.append(
-            f"{n_trafos - limits.n_limits} of {n_trafos} transformers supply no home and are no limits"
-        )
+    n_limited = len(set(limits.branch.tolist()))
+    if n_limited < n_trafos:
+        notes.append(f"{n_trafos - n_limited} of {n_trafos} transformers supply no home and are no limits")
     return notes

@@ -12,14 +12,15 @@ import pandapower as pp
 import pandas as pd
 from jaxtyping import Int
 from pandapower.auxiliary import pandapowerNet
-from pandapower.networks import lv_schutterwald
+from pandapower.networks import ieee_european_lv_asymmetric, lv_schutterwald
 from pandapower.pypower.idx_brch import BR_R, BR_STATUS, BR_X, F_BUS, T_BUS
 from pandapower.pypower.idx_bus import BUS_TYPE, NONE, REF
 from pandapower.toolbox import select_subnet
 from pandapower.topology import connected_components, create_nxgraph
 
 from grid_cosim.errors import FeederError
-from grid_cosim.feeder.catalogue import check_source, schutterwald_area
+from grid_cosim.feeder.catalogue import IEEE_EUROPEAN_LV, check_source, schutterwald_area
+from grid_cosim.feeder.phases import as_single_phase_homes
 from grid_cosim.feeder.wiring import Wiring
 
 _PANDAPOWER_LICENCE = (
@@ -28,6 +29,9 @@ _PANDAPOWER_LICENCE = (
 _SIMBENCH_LICENCE = (
     "Network and series: SimBench (https://simbench.de, https://doi.org/10.3390/en13123290), "
     "Open Database License 1.0, https://opendatacommons.org/licenses/odbl/1-0/"
+)
+_IEEE_LICENCE = (
+    "Network: IEEE PES European Low Voltage Test Feeder (2015), as pandapower (BSD-3-Clause) ships it"
 )
 _OWN_LICENCE = "Network: the user's own"
 
@@ -55,6 +59,10 @@ def open_net(source: str | Path | pandapowerNet) -> Opened:
         area = schutterwald_area(text)
         title = "Schutterwald" if area is None else f"Schutterwald, area {area}"
         return Opened(_schutterwald(area), text, title, _PANDAPOWER_LICENCE)
+    if text == IEEE_EUROPEAN_LV:
+        net = ieee_european_lv_asymmetric("on_peak_566")
+        as_single_phase_homes(net)
+        return Opened(net, text, "IEEE European LV test feeder", _IEEE_LICENCE)
     if kind == "simbench":
         import simbench  # takes seconds, and only these feeders need it
 

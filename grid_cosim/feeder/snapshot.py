@@ -58,6 +58,8 @@ class Snapshot:
     injected_p_kw: Float[np.ndarray, " loaded_buses"]
     """What was asked of the solver, homes and background, in its own order of buses; `check` needs it."""
     injected_q_kvar: Float[np.ndarray, " loaded_buses"]
+    vm_phase_pu: Float[np.ndarray, "buses phases"] | None = None
+    """Per phase where the feeder is solved per phase."""
 
 
 class Flows(NamedTuple):

@@ -9,6 +9,7 @@ from grid_cosim.feeder.equations import NotRepresentableError
 from grid_cosim.feeder.network import Feeder
 from grid_cosim.feeder.power_flow import PandapowerFlow, PowerFlow
 from grid_cosim.feeder.power_grid import PowerGridFlow
+from grid_cosim.feeder.unbalanced import UnbalancedFlow
 
 Solver = Literal["auto", "power-grid-model", "pandapower"]
 
@@ -25,6 +26,8 @@ def choose_power_flow(feeder: Feeder, solver: Solver = "auto") -> Chosen:
 
     `FeederError` where the fast one is asked for by name and cannot.
     """
+    if feeder.home_phase is not None:
+        return _per_phase(feeder, solver)
     if solver == "pandapower":
         return Chosen(PandapowerFlow(feeder), "The AC power flow is pandapower's, as asked for.")
     try:
@@ -44,4 +47,23 @@ def choose_power_flow(feeder: Feeder, solver: Solver = "auto") -> Chosen:
         fast,
         "The AC power flow is power-grid-model's, in the equations that pandapower builds; the KPI AC check "
         "compares it with pandapower's own.",
+    )
+
+
+def _per_phase(feeder: Feeder, solver: Solver) -> Chosen:
+    if solver == "pandapower":
+        raise FeederError(
+            feeder.source,
+            "pandapower solves no run per phase, it only checks them",
+            remedy="Set power_flow.solver to 'auto', or feeder.unbalanced = false",
+        )
+    try:
+        flow = UnbalancedFlow(feeder)
+    except NotRepresentableError as error:
+        raise FeederError(
+            feeder.source, f"cannot be solved per phase: {error}", remedy="Set feeder.unbalanced = false"
+        ) from error
+    return Chosen(
+        flow,
+        "The AC power flow is power-grid-model's, per phase; the KPI AC check compares it with pandapower's.",
     )

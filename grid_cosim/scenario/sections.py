@@ -103,6 +103,9 @@ class FeederSection(_Section):
     """Share of every transformer's rating that may be used."""
     slack_vm_pu: Annotated[float, Field(gt=0.8, lt=1.2)] | None = None
     """Voltage that the external grids hold; without it the network's own (of `schutterwald` 0.965)."""
+    unbalanced: bool = False
+    """Limits and power flow per phase; the network must say which phase each home is connected to, and have
+    zero-sequence data."""
 
 
 class Limits(_Section):

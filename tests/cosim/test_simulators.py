@@ -12,9 +12,10 @@ import pytest
 
 from grid_cosim.cosim import SIM_CONFIG, FeederSim, RecorderSim
 from grid_cosim.errors import CosimError, RunError
-from grid_cosim.feeder import Feeder, PandapowerFlow
+from grid_cosim.feeder import Feeder, PandapowerFlow, load_feeder
 from grid_cosim.results import read_table
 from grid_cosim.scenario import Scenario
+from tests.builders import street_per_phase
 from tests.cosim.builders import START, small_feeder, small_neighbourhood
 
 
@@ -59,6 +60,23 @@ def test_a_prepared_power_flow_feeds_the_buses_of_homes_only():
     simulator = grid_of(feeder, power_flow=PandapowerFlow(feeder))
     with pytest.raises(CosimError, match="Bus-1 has no homes"):
         simulator.step(0, {"Bus-1": {"P_gen[MW]": {"Roof.PV-0": 0.015}}}, 900)
+
+
+def test_each_phase_of_a_transformer_is_an_entity():
+    simulator = grid_of(load_feeder(street_per_phase("aab"), unbalanced=True))
+    # the first two homes are on phase a, the third on b; what hangs on Bus-1 is on all three
+    fed = {"Bus-1": 0.006, "Bus-2": 0.005, "Bus-3": 0.003, "Bus-4": 0.004}
+    simulator.step(0, {bus: {"P_load[MW]": {"H": p_mw}} for bus, p_mw in fed.items()}, 900)
+    outputs = ["P[MW]", "Q[MVar]", "loading[%]"]
+    data = simulator.get_data(dict.fromkeys(("Trafo-0", "Trafo-0-a", "Trafo-0-b", "Trafo-0-c"), outputs))
+    phases = [data[f"Trafo-0-{phase}"] for phase in "abc"]
+    # lines lose some, and neighbours on other phases move the neutral
+    np.testing.assert_allclose([at["P[MW]"] for at in phases], [0.010, 0.006, 0.002], rtol=0.02)
+    assert all(type(value) is float for at in phases for value in at.values())
+    assert 0.018 < sum(at["P[MW]"] for at in phases) < data["Trafo-0"]["P[MW]"] < 0.0183
+    # 10 kW on one phase of 100 kVA / 3
+    assert phases[0]["loading[%]"] == pytest.approx(30.0, rel=0.02)
+    assert data["Trafo-0"]["loading[%]"] == pytest.approx(phases[0]["loading[%]"], rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_a_solution_that_the_reference_does_not_confirm_stops_the_run(
     run_world(homes, feeder, tmp_path, start=START, power_flow=wrong)  # nobody looks
 
 
-@pytest.mark.parametrize("first", [0, 3])
+@pytest.mark.parametrize("first", [0, 1])
 def test_the_first_solved_step_is_checked_and_then_every_so_many(tmp_path: Path, first: int):
     feeder = small_feeder()
     flow = DivergesAt(feeder, 0) if first else PowerGridFlow(feeder)
@@ -256,7 +256,7 @@ def test_the_first_solved_step_is_checked_and_then_every_so_many(tmp_path: Path,
         grid.step(time, {}, 10)
         checked.append(not np.isnan(grid.get_data({"Grid": ["ac_check_dv[pu]"]})["Grid"]["ac_check_dv[pu]"]))
     # with `first` the first step has no solution, so that the second is the first to be looked at
-    assert [first + k for k in np.flatnonzero(checked)] == ([4, 8] if first else [0, 4, 8])
+    assert [first + k for k in np.flatnonzero(checked)] == ([2, 4, 8] if first else [0, 4, 8])
 
 
 def test_a_world_that_ends_early_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
