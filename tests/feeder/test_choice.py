@@ -103,6 +103,23 @@ def test_the_ends_of_the_band_are_full_where_the_voltage_is_there() -> None:
     np.testing.assert_array_equal(weights[high], -weights[low])
 
 
+def test_the_kilowatts_left_of_a_voltage_are_those_that_the_power_flow_takes() -> None:
+    """Homes of cos φ 0.95 draw a tenth more: the voltage moves by what the row says."""
+    feeder = limited(load_feeder("schutterwald:2", slack_vm_pu=1.0))
+    limits, rows = feeder.limits, np.flatnonzero(feeder.limits.is_voltage & (feeder.limits.sense > 0))
+    p_kw = np.random.default_rng(0).uniform(1.0, 3.0, feeder.n_households)
+    flow, points = PandapowerFlow(feeder), feeder.connection_buses.size
+
+    def measured(p_kw: np.ndarray) -> np.ndarray:
+        at_bus = np.bincount(feeder.home_connection, weights=p_kw, minlength=points)
+        return flow.solve(bus_p_kw=at_bus, bus_q_kvar=0.3287 * at_bus, step=None).limit_p_kw[rows]
+
+    moved = measured(1.1 * p_kw) - measured(p_kw)
+    foreseen = (limits.coupling @ (0.1 * p_kw))[rows]
+    # the voltage is not quite that of the planned loads, and members below 5 % of influence are left out
+    np.testing.assert_allclose(moved, foreseen, rtol=0.06)
+
+
 def test_a_band_that_no_voltage_can_keep_is_no_limit() -> None:
     feeder = load_feeder(builders.street(), slack_vm_pu=1.08)
     names = limited(feeder, replace(ALL, vm_max_pu=1.05)).limits.names
