@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.sparse import csr_array
 
 from grid_cosim.errors import ScenarioError
-from grid_cosim.feeder import Feeder, PandapowerFlow
+from grid_cosim.feeder import Feeder, choose_power_flow
 from grid_cosim.feeder.choice import LimitChoice, candidates, kept
 from grid_cosim.fleet import Fleet
 from grid_cosim.optimum.schedule import net_power
@@ -98,14 +99,16 @@ def _peak_percent(
     q_kvar: Float[np.ndarray, "steps households"],
 ) -> Float[np.ndarray, " limits"]:
     """Largest AC loading of every limit over all steps, of what may be used of it."""
-    power_flow, points = PandapowerFlow(feeder), feeder.connection_buses.size
+    chosen = choose_power_flow(feeder, scenario.power_flow.solver)
+    at_buses = csr_array(
+        (np.ones(feeder.n_households), (np.arange(feeder.n_households), feeder.home_connection)),
+        shape=(feeder.n_households, feeder.connection_buses.size),
+    )
+    steps = scenario.time.quarters()
     peak_percent = np.zeros(feeder.limits.n_limits)
-    for p, q, quarter in zip(p_kw, q_kvar, scenario.time.quarters(), strict=True):
-        at = power_flow.solve(
-            bus_p_kw=np.bincount(feeder.home_connection, weights=p, minlength=points),
-            bus_q_kvar=np.bincount(feeder.home_connection, weights=q, minlength=points),
-            step=quarter,
-        )
+    for at in chosen.power_flow.solve_all(
+        bus_p_kw=p_kw @ at_buses, bus_q_kvar=q_kvar @ at_buses, steps=steps
+    ):
         # without a solution the demand is far beyond the limits: the steps around it say which
         peak_percent = np.fmax(peak_percent, at.limit_loading_percent)
     return np.asarray(100.0 * peak_percent / feeder.limits.limit_percent)
