@@ -41,8 +41,8 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
         lines=settings.lines,
         voltage=settings.voltage,
         line_share=settings.line_share,
-        vm_min_pu=settings.vm_min_pu,
-        vm_max_pu=settings.vm_max_pu,
+        vm_min_pu=settings.vm_min_pu + settings.vm_margin_pu,
+        vm_max_pu=settings.vm_max_pu - settings.vm_margin_pu,
         near_percent=settings.near_percent,
         reverse=settings.reverse,
     )

@@ -147,7 +147,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         """A limit's input, of all that is connected to it; NaN where there is nothing yet."""
         values = np.full(self._neighbourhood.copies.n_limits, np.nan)
         for bulk in inputs.get(_NEIGHBOURHOOD, {}).get("measured", {}).values():
-            if bulk is not None and len(bulk["limit"]):
+            if bulk is not None and attribute in bulk and len(bulk["limit"]):
                 values[self._limit_rows(bulk["limit"])] = bulk[attribute]
         for eid, attributes in inputs.items():
             sources = attributes.get(attribute, {}).values()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from grid_cosim.feeder.limits import Limits
+from grid_cosim.feeder.limits import Limits, voltage_kw
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Gauges:
     homes already, a line's into its from side."""
     sense: Float[np.ndarray, " limits"]
     no_load_vm_pu: Float[np.ndarray, " limits"]
-    permitted_pu: Float[np.ndarray, " limits"]
-    pu_per_kw: Float[np.ndarray, " limits"]
+    end_vm_pu: Float[np.ndarray, " limits"]
+    pu2_per_kw: Float[np.ndarray, " limits"]
 
     @classmethod
     def of(cls, limits: Limits) -> Gauges:
@@ -36,8 +36,8 @@ class Gauges:
             sign=sense * np.where(is_line, limits.direction, 1),
             sense=sense,
             no_load_vm_pu=limits.no_load_vm_pu,
-            permitted_pu=limits.permitted_pu,
-            pu_per_kw=limits.pu_per_kw,
+            end_vm_pu=limits.end_vm_pu,
+            pu2_per_kw=limits.pu2_per_kw,
         )
 
     @classmethod
@@ -61,8 +61,10 @@ class Gauges:
         limit_kw = self.sign * p_kw
         against = (self.sense < 0.0) & (limit_kw < 0.0)
         loading_percent = np.where(against, -loading_percent, loading_percent)
-        drop_pu = self.sense * (self.no_load_vm_pu - vm_pu)
+        moved_kw, end_kw = (
+            voltage_kw(vm, self.no_load_vm_pu, self.sense, self.pu2_per_kw) for vm in (vm_pu, self.end_vm_pu)
+        )
         return (
-            np.where(self.is_voltage, drop_pu / self.pu_per_kw, limit_kw),
-            np.where(self.is_voltage, 100.0 * drop_pu / self.permitted_pu, loading_percent),
+            np.where(self.is_voltage, moved_kw, limit_kw),
+            np.where(self.is_voltage, 100.0 * moved_kw / end_kw, loading_percent),
         )

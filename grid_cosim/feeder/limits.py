@@ -27,8 +27,8 @@ class Limits:
     A row is about a transformer, a line, or the voltage at a bus. What consumption loads has `sense` 1 and
     weights above 0; what generation loads (reverse flow, the upper end of the voltage band) has `sense` -1
     and weights below 0. A voltage limit is in kW too: those kW at the bus's most influential home that move
-    the voltage as much; its loading is the used part of the permitted drop or rise from the voltage without
-    any load.
+    the voltage as much; its loading is the used part of what takes the voltage from that without any load to
+    the end of the band.
     """
 
     names: tuple[str, ...]
@@ -56,8 +56,8 @@ class Limits:
     """Voltage at the bus without any load; NaN for a branch."""
     permitted_pu: Float[np.ndarray, " limits"]
     """By how much the voltage may differ from that, towards this end of the band; NaN for a branch."""
-    pu_per_kw: Float[np.ndarray, " limits"]
-    """By how much a kW at the most influential home moves the voltage; NaN for a branch."""
+    pu2_per_kw: Float[np.ndarray, " limits"]
+    """By how much a kW at the most influential home moves the product in `voltage_kw`; NaN for a branch."""
     background: sparse.csr_array | None = None
     """(limits, background buses): of the voltage rows, as `coupling` but for what is no home."""
 
@@ -76,10 +76,16 @@ class Limits:
         """Wire ids of the elements: "Trafo-3", "Line-7", "Bus-12"."""
         return tuple(f"{_WIRE_NAME[e]}-{i}" for e, i in zip(self.element, self.index, strict=True))
 
+    @property
+    def end_vm_pu(self) -> Float[np.ndarray, " limits"]:
+        """The end of the voltage band; NaN for a branch."""
+        return np.asarray(self.no_load_vm_pu - self.sense * self.permitted_pu)
+
     def first_limit_kw(self) -> Float[np.ndarray, " limits"]:
         """What each limit can carry in kW, before the first AC solution."""
         full_kw = KVA_TO_FIRST_KW * self.rated_kva
-        full_kw = np.where(self.is_voltage, self.permitted_pu / self.pu_per_kw, full_kw)
+        end_kw = voltage_kw(self.end_vm_pu, self.no_load_vm_pu, self.sense, self.pu2_per_kw)
+        full_kw = np.where(self.is_voltage, end_kw, full_kw)
         return np.asarray(full_kw * self.limit_percent / 100)
 
     def some(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " limits"]) -> Limits:
@@ -104,6 +110,20 @@ class Limits:
         )
 
 
+def voltage_kw(
+    vm_pu: Float[np.ndarray, " limits"],
+    no_load_vm_pu: Float[np.ndarray, " limits"],
+    sense: Float[np.ndarray, " limits"] | Int[np.ndarray, " limits"],
+    pu2_per_kw: Float[np.ndarray, " limits"],
+) -> Float[np.ndarray, " limits"]:
+    """What moves a voltage from that without load to `vm_pu`, in kW at the most influential home.
+
+    Through one impedance V (V0 - V) = r p + x q: of constant power a voltage sinks the faster the lower
+    it is, and this product is linear in the power.
+    """
+    return np.asarray(sense * (no_load_vm_pu - vm_pu) * vm_pu / pu2_per_kw)
+
+
 _ARRAYS = (
     "index",
     "sense",
@@ -114,7 +134,7 @@ _ARRAYS = (
     "branch",
     "no_load_vm_pu",
     "permitted_pu",
-    "pu_per_kw",
+    "pu2_per_kw",
 )
 
 
@@ -157,7 +177,7 @@ def branch_limits(
         branch=branch[rows[kept]],
         no_load_vm_pu=nothing,
         permitted_pu=nothing,
-        pu_per_kw=nothing,
+        pu2_per_kw=nothing,
     )
 
 

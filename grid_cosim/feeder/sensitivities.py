@@ -32,9 +32,16 @@ class Sensitivities:
     """Where its magnitude and reactive power stand; -1 where a slack or a generator holds it."""
     node_of_bus: Int[np.ndarray, " any_bus"]
     """Node of each pandapower bus index, -1 where none is energised."""
+    vm_pu: Float[np.ndarray, " nodes"]
+    """Voltage magnitude at the operating point."""
     base_kva: float
     kvar_per_kw: float
     """tan φ."""
+
+    def vm_at(self, bus: Int[np.ndarray, " some"]) -> Float[np.ndarray, " some"]:
+        """Voltage of these buses at the operating point, NaN where none is energised."""
+        node = self.node_of_bus[bus]
+        return np.where(node >= 0, self.vm_pu[node], np.nan)
 
     def rows(
         self, at: Int[np.ndarray, " some"], of: Int[np.ndarray, " others"]
@@ -91,6 +98,7 @@ def sensitivities(net: pandapowerNet, *, power_factor: float = POWER_FACTOR) -> 
         angle_row=angle_row,
         magnitude_row=magnitude_row,
         node_of_bus=node,
+        vm_pu=np.abs(voltage),
         base_kva=1e3 * float(inside["baseMVA"]),
         kvar_per_kw=float(np.tan(np.arccos(power_factor))),
     )

@@ -20,7 +20,7 @@ learned from the next AC solution."""
 
 
 _STUB_KW = 10.0
-_STUB_PU = 0.005
+_STUB_PU = 0.003
 """Cable ends whose homes, at 10 kW each, move the voltage by less than this beyond a junction count as being
 at the junction: without that every home on a service cable of its own would be an end."""
 
@@ -31,7 +31,7 @@ def watched_buses(
     """Buses at the ends of cables with homes, and in a mesh all buses with homes.
 
     Along a cable voltage sinks towards its end where power is drawn, and rises where it is generated. An end
-    is the last half per cent of voltage drop (see `_STUB_PU`); its last bus is watched. `base_mva` is that of
+    is the last three thousandths of voltage drop (see `_STUB_PU`); its last bus is watched. `base_mva` is that of
     the wiring's impedances.
     """
     node = wiring.node_of_bus[connection_buses]
@@ -113,7 +113,8 @@ def voltage_limits(
     of, column = np.unique(np.concatenate([home_bus, background.bus]), return_inverse=True)
     largest = np.zeros(buses.size)
     homes, others = [], []
-    for chunk, drop_pu_per_kw in sensitivities(net).rows(buses, of):
+    found = sensitivities(net)
+    for chunk, drop_pu_per_kw in found.rows(buses, of):
         at_home = drop_pu_per_kw[:, column[: home_bus.size]]
         largest[chunk] = at_home.max(axis=1)
         weight = drop_pu_per_kw / np.maximum(largest[chunk], np.finfo(float).tiny)[:, None]
@@ -121,6 +122,8 @@ def voltage_limits(
         homes.append(sparse.csr_array(np.maximum(weight[:, column[: home_bus.size]], 0.0)))
         others.append(sparse.csr_array(weight[:, column[home_bus.size :]]))
     influenced = largest > 0.0
+    # the derivative of V (V0 - V) by the voltage, where the sensitivity is that of the voltage
+    per_kw = largest * (2.0 * found.vm_at(buses) - free_pu)
 
     def end(word: str, sense: int, permitted_pu: Float[np.ndarray, " watched"]) -> Limits:
         kept = np.flatnonzero(influenced & (permitted_pu > 0.0))
@@ -138,7 +141,7 @@ def voltage_limits(
             branch=np.full(size, -1),
             no_load_vm_pu=free_pu[kept],
             permitted_pu=permitted_pu[kept],
-            pu_per_kw=largest[kept],
+            pu2_per_kw=per_kw[kept],
             background=sparse.csr_array(sense * besides[kept]),
         )
 

@@ -91,10 +91,11 @@ def test_the_ends_of_the_band_are_full_where_the_voltage_is_there() -> None:
     first_kw = limits.first_limit_kw()
     for p_kw in (-15.0, 0.0, 15.0):
         snapshot = solved(feeder, p_kw)
-        drop_pu = 1.0 - snapshot.vm_pu[4]
-        assert snapshot.limit_loading_percent[low] == pytest.approx(100 * drop_pu / 0.01, abs=1e-6)
-        assert snapshot.limit_loading_percent[high] == pytest.approx(-100 * drop_pu / 0.01, abs=1e-6)
-        # the kilowatts are those of the home there; used and left add up to the permitted drop
+        vm_pu = snapshot.vm_pu[4]
+        moved = (1.0 - vm_pu) * vm_pu
+        assert snapshot.limit_loading_percent[low] == pytest.approx(100 * moved / (0.01 * 0.99), abs=1e-6)
+        assert snapshot.limit_loading_percent[high] == pytest.approx(-100 * moved / (0.01 * 1.01), abs=1e-6)
+        # the kilowatts are those of the home there; used and left add up to what there is
         used = snapshot.limit_p_kw[low] / first_kw[low]
         assert 100 * used == pytest.approx(snapshot.limit_loading_percent[low], abs=1e-6)
     weights = limits.coupling.toarray()
