@@ -12,8 +12,8 @@ SIMBENCH_LICENCE = (
 )
 
 DWD_LICENCE = (
-    "Outdoor temperature: Datenbasis: Deutscher Wetterdienst, Testreferenzjahre 2010 (TRY), Lufttemperatur "
-    "ausgewählt, auf 2016 gestempelt, 29. Februar ergänzt; terms of use: GeoNutzV, "
+    "Weather: Datenbasis: Deutscher Wetterdienst, Testreferenzjahre 2010 (TRY), Lufttemperatur und "
+    "Sonnenbestrahlung ausgewählt, auf 2016 gestempelt, 29. Februar ergänzt; terms of use: GeoNutzV, "
     "https://www.dwd.de/copyright."
 )
 

@@ -101,7 +101,7 @@ def test_a_scenario_is_a_fleet_behind_its_transformer() -> None:
     env.reset(seed=0)
     assert isinstance(env.game, FleetGame)
     assert env.game.n_households == len(env.possible_agents) > 10
-    assert set(env.game.kinds) == set(POPULATIONS)
+    assert set(env.game.kinds) == {"electric_vehicle", "heat_pump", "deferrable"}
     assert env.game.limit_kw.shape == (4, 1)
     assert env.game.coupling.sum() == env.game.n_households
     assert all(np.isfinite(list(env.step(all_on(env))[1].values())))
