@@ -125,7 +125,7 @@ class Limits(_Section):
     """Lower end of the voltage band (EN 50160: 0.9)."""
     vm_max_pu: Annotated[float, Field(gt=1, lt=2)] = 1.1
     """Upper end of the voltage band (EN 50160: 1.1)."""
-    vm_margin_pu: Annotated[float, Field(ge=0, lt=0.05)] = 0.003
+    vm_margin_pu: Annotated[float, Field(ge=0, lt=0.05)] = 0.004
     """So far inside the band the watched ends are kept: as much may be lost on the way to a home beside."""
     reverse: Literal["auto"] | bool = "auto"
     """Limits against generation, too; `auto`: where so much can be generated that they come near."""
