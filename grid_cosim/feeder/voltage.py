@@ -31,8 +31,8 @@ def watched_buses(
     """Buses at the ends of cables with homes, and in a mesh all buses with homes.
 
     Along a cable voltage sinks towards its end where power is drawn, and rises where it is generated. An end
-    is the last three thousandths of voltage drop (see `_STUB_PU`); its last bus is watched. `base_mva` is that
-    of the wiring's impedances.
+    is the last 0.3 % of voltage drop (see `_STUB_PU`); its last bus is watched. `base_mva` is that of the
+    wiring's impedances.
     """
     node = wiring.node_of_bus[connection_buses]
     supplied = node >= 0
