@@ -10,7 +10,7 @@ import pytest
 
 from grid_cosim.assembly import assemble, scenario_fleet, scenario_tariff
 from grid_cosim.controllers import Independent, Priced, TimeOfUse
-from grid_cosim.coordination import ExactStep
+from grid_cosim.coordination import CurveStep, ExactStep
 from grid_cosim.feeder import Feeder, load_feeder
 from grid_cosim.runner import warnings
 from grid_cosim.scenario import Scenario, load_scenario
@@ -76,14 +76,17 @@ def test_the_surcharge_is_asked_for_in_its_hours_whatever_the_tariff() -> None:
     np.testing.assert_allclose(controller.surcharge_eur_per_kwh, expected)
 
 
-def test_the_centre_sweeps_as_often_as_the_neighbours() -> None:
+def test_the_centre_and_the_neighbours_are_given_their_settings() -> None:
     scenario = evening("coordination.dual_iterations=3", "coordination.largest_price_eur_per_kwh=3")
-    controller = assemble(scenario, street_with(0.0), "centralised").controller
-    assert isinstance(controller, Priced)
-    assert isinstance(controller.dual_step, ExactStep)
-    assert (controller.dual_step.sweeps, controller.dual_step.largest_price) == (3, 3.0)
-    unset = [assemble(evening(), street_with(0.0), name).controller for name in ("centralised", "consensus")]
-    assert [controller.dual_step.sweeps for controller in unset] == [2, 2]
+    steps = [assemble(scenario, street_with(0.0), name).controller for name in ("centralised", "consensus")]
+    exact, curve = (step.dual_step for step in steps if isinstance(step, Priced))
+    assert isinstance(exact, ExactStep)
+    assert isinstance(curve, CurveStep)
+    assert (exact.largest_price, curve.prices[-1], curve.sweeps) == (3.0, 3.0, 3)
+    unset = assemble(evening(), street_with(0.0), "consensus").controller
+    assert isinstance(unset, Priced)
+    assert isinstance(unset.dual_step, CurveStep)
+    assert (unset.dual_step.sweeps, unset.dual_step.quiet) == (2, True)
 
 
 def test_a_margin_is_for_those_who_negotiate() -> None:

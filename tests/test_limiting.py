@@ -21,6 +21,7 @@ EVERY = (
     "limits.voltage='all'",
     "limits.vm_min_pu=0.9995",
     "limits.vm_max_pu=1.001",
+    "limits.vm_margin_pu=0",
     "limits.reverse=true",
 )
 

@@ -154,9 +154,10 @@ def test_a_long_service_cable_is_an_end_of_its_own() -> None:
     assert watched_buses(feeder.wiring, feeder.connection_buses, 1.0).tolist() == [5, 7]
 
 
-def test_what_lies_within_half_a_per_cent_of_a_junction_is_no_end_beside_another() -> None:
+def test_what_lies_within_a_few_thousandths_of_a_junction_is_no_end_beside_another() -> None:
     net = builders.fishbone()
-    net.line.loc[3, "length_km"] = 0.7
+    net.line.loc[3, "length_km"] = 0.7  # 0.9 % at 10 kW
+    net.line.loc[1, "length_km"] = 0.05  # to b3 0.13 % at twice 10 kW, and as much to b4
     feeder = load_feeder(net)
     assert watched_buses(feeder.wiring, feeder.connection_buses, 1.0).tolist() == [5]
 
