@@ -1,14 +1,15 @@
 """Time and memory against the number of homes and of limits, without power flow.
 
     python benchmarks/scale.py homes [N ...]     every home with a car and a heat pump; 1,000 to 100,000
+    python benchmarks/scale.py nested [N ...]    the same behind three levels of limits
     python benchmarks/scale.py limits [M ...]    10,000 such homes behind 74 to 10,000 limits, nested
 
 Households, policies and negotiation, for a day in steps of 15 minutes, from noon to noon in winter. Homes
-are behind transformers of 150, ten of these behind a medium-voltage feeder, all behind one substation; with
-`limits` the streets of every transformer are lines that carry one home less each. Transformers are rated so
-that they bind in the evening, and so are the levels above. Meters measure what is drawn, exactly. Each size
-is a process of its own, with all cores: seconds are by the clock, `CPU` is what all threads together took,
-memory is the largest resident set.
+are behind transformers of 150; with `nested` ten of these are behind a medium-voltage feeder, and all behind
+one substation; with `limits` the streets of every transformer are lines that carry one home less each, too.
+Transformers are rated so that they bind in the evening, and so are the levels above. Meters measure what is
+drawn, exactly. Each size is a process of its own, with all cores: seconds are by the clock, `CPU` is what all
+threads together took, memory is the largest resident set.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Size(NamedTuple):
 
     n_homes: int
     n_limits: int | None
+    n_levels: int = 3
 
 
 class Measured(NamedTuple):
@@ -66,14 +68,14 @@ class Measured(NamedTuple):
     """Largest power behind any limit, of the limit."""
 
 
-def nested(n_homes: int, n_limits: int | None) -> tuple[csr_array, np.ndarray, np.ndarray]:
+def nested(n_homes: int, n_limits: int | None, n_levels: int = 3) -> tuple[csr_array, np.ndarray, np.ndarray]:
     """Coupling, level, and what may be drawn behind each limit, in kW."""
     home = np.arange(n_homes)
     transformer = np.minimum(home // PER_TRANSFORMER, max(n_homes // PER_TRANSFORMER - 1, 0))
     feeder = transformer // PER_FEEDER
     groups = [(np.zeros(n_homes, dtype=int), "substation"), (feeder, "feeder"), (transformer, "transformer")]
     rows, level, limit_kw = [], [], []
-    for depth, (group, kind) in enumerate(groups):
+    for depth, (group, kind) in enumerate(groups[-n_levels:]):
         members = (
             [home[group == k] for k in range(group.max() + 1)] if kind != "feeder" or feeder.max() else []
         )
@@ -101,7 +103,7 @@ def measure(size: Size) -> Measured:
     """A day of consensus."""
     began = time.perf_counter()
     village = Village(size.n_homes, shares={"electric_vehicle": 1.0, "heat_pump": 1.0})
-    coupling, level, limit_kw = nested(size.n_homes, size.n_limits)
+    coupling, level, limit_kw = nested(*size)
     game = village.draw(1, seed=1)
     game = replace(game, coupling=coupling, limit_kw=np.tile(limit_kw, (game.n_steps, 1)))
     player, copies = consensus(game, level)
@@ -169,8 +171,8 @@ def table(sizes: Sequence[Size]) -> list[Measured]:
 
 def main(what: str, sizes: Sequence[int]) -> None:
     """Measure and print."""
-    if what == "homes":
-        done = table([Size(n, None) for n in sizes or HOMES])
+    if what in ("homes", "nested"):
+        done = table([Size(n, None, 1 if what == "homes" else 3) for n in sizes or HOMES])
         for name in ("step_s", "cpu_s", "preparing_s"):
             if len(done) > 2:
                 fit = exponent([m.n_homes for m in done], [getattr(m, name) for m in done])
@@ -180,6 +182,6 @@ def main(what: str, sizes: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in ("homes", "limits"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("homes", "nested", "limits"):
         sys.exit(__doc__)
     main(sys.argv[1], [int(argument) for argument in sys.argv[2:]])
