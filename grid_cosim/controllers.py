@@ -130,6 +130,8 @@ class FleetDemand:
                 continue
             device = number[rows]
             own = np.flatnonzero(device >= 0)
+            if not own.size:
+                continue
             of_them = rows_of(answer, torch.as_tensor(device[own]), answer.household.size)
             yield of_them._replace(household=own)
 

@@ -106,7 +106,12 @@ def test_the_answers_to_prices_agree_with_each_other(evening: Scene) -> None:
     curve = demand.curve_kw(prices)  # policies answer in single precision
     for k in range(6):
         np.testing.assert_allclose(curve[:, k], demand.power_kw(prices[:, k]), rtol=1e-6)
-    assert (demand.curve_kw(np.tile(PRICES, (N, 1))).argmax(axis=1) == 0).all()
+    for rows in (np.arange(N)[::-3], *np.arange(N)[:, None]):  # single homes lack some kind of device
+        np.testing.assert_allclose(demand.curve_kw(prices[rows], rows), curve[rows], rtol=1e-6)
+        np.testing.assert_allclose(demand.power_kw(prices[rows, 0], rows), curve[rows, 0], rtol=1e-6)
+    asked = demand.curve_kw(np.tile(PRICES, (N, 1)))
+    np.testing.assert_allclose(demand.curve_kw(np.broadcast_to(PRICES, asked.shape)), asked, rtol=1e-5)
+    assert (asked.argmax(axis=1) == 0).all()
     powers = demand.powers_kw(prices[:, 0])
     np.testing.assert_allclose(
         demand.power_kw(prices[:, 0]), demand.base_kw + evening.fleet.flex_kw(powers), rtol=1e-12

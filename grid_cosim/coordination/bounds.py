@@ -69,13 +69,16 @@ def contraction(
 
 _COLD_START = 0.01
 """Share of a mean that is left of what one node alone knows, after a cold start."""
+_MOST_ROUNDS = 1000
+"""Of a cold start: a long line without accelerated rounds would take millions."""
 
 
 def cold_start_rounds(graph: CommunicationGraph, *, accelerated: bool = False) -> int:
     """Rounds after which all nodes know, to a hundredth, the mean of what a meter alone begins with.
 
     Of n copies one holds c and the others nothing: what is left is γ c at most, and the mean is c/n. So the
-    rounds grow with log n, and with how badly a graph mixes. The most of any limit; links never fail.
+    rounds grow with log n, and with how badly a graph mixes. The most of any limit, 1,000 in any case; links
+    never fail.
     """
     size = np.maximum(np.diff(graph.copies.start), 2)
     if accelerated:
@@ -83,7 +86,7 @@ def cold_start_rounds(graph: CommunicationGraph, *, accelerated: bool = False) -
         rounds = np.log(2.0 * size / _COLD_START) / rate
     else:
         rounds = np.log(size / _COLD_START) / -np.log(np.clip(graph.mixing_rate, 1e-12, 1.0 - 1e-12))
-    return int(np.ceil(rounds.max(initial=0.0)))
+    return int(np.ceil(min(rounds.max(initial=0.0), _MOST_ROUNDS)))
 
 
 def leftover(

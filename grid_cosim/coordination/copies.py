@@ -103,6 +103,13 @@ class Copies:
         ).astype(float)
 
     @cached_property
+    def senses(self) -> Float[np.ndarray, "limits"]:
+        """1 for limits that consumption loads, -1 for those that generation does, by their weights' sign."""
+        first = np.minimum(self.coupling.indptr[:-1], max(self.coupling.data.size - 1, 0))
+        signs = np.sign(self.coupling.data[first]) if self.coupling.data.size else np.ones(self.n_limits)
+        return np.where(np.diff(self.coupling.indptr) > 0, signs, 1.0)
+
+    @cached_property
     def caps(self) -> Bool[np.ndarray, "limits"]:
         """Limits that carry all or nothing of a household, nested in each other or apart.
 

@@ -103,14 +103,15 @@ def test_limits_that_carry_a_share_settle_over_the_passes() -> None:
     homes = Affine(top=np.full(10, 10.0), fall=np.full(10, 10.0))
     limits = [72.0, 24.0, 30.0]
     assert NESTED.caps.tolist() == [True, True, False]
-    residuals = []
+    missed = []
     for passes in (1, 2, 4, 40):
         outcome = agreed(ExactStep(NESTED, LARGEST, passes=passes), homes, limits)
-        assert (outcome.residual_kw <= 1e-9).all()
-        residuals.append(outcome.residual_kw[outcome.price[NESTED.start[1:] - 1] > 0.0].min())
-    # what has a price is used: nearly at once, and in the end exactly
-    assert (np.diff(residuals) >= 0.0).all()
-    assert residuals[-1] > -1e-6
+        assert (outcome.residual_kw[NESTED.caps] <= 1e-9).all()  # they come last
+        priced = outcome.price[NESTED.start[1:] - 1] > 0.0
+        missed.append(max(outcome.residual_kw.max(), -outcome.residual_kw[priced].min()))
+    # in the end all limits hold, and what has a price is used
+    assert missed == sorted(missed, reverse=True)
+    assert missed[-1] < 1e-6 < missed[0]
 
 
 def test_half_a_member_pays_half_the_price() -> None:
@@ -138,4 +139,4 @@ def test_curves_over_exact_averages_find_the_same_prices(seed: int, tight: float
     np.testing.assert_allclose(
         exact.local_price, agreed(curves, homes, limits).local_price, rtol=3e-3, atol=2e-5
     )
-    assert (exact.residual_kw <= 0.0).all()
+    assert (exact.residual_kw[NESTED.caps] <= 0.0).all()

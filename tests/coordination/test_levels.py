@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cvxpy as cp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
+from scipy.special import expit
 
 from grid_cosim.coordination import (
     Copies,
@@ -17,10 +20,12 @@ from grid_cosim.coordination import (
     FreshMixing,
     LinkOutage,
     Negotiated,
+    TrackedMixing,
     communication,
     price_grid,
 )
-from tests.coordination.demand import Affine
+from grid_cosim.coordination.bounds import cold_start_rounds
+from tests.coordination.demand import Affine, Answers
 
 LARGEST = 5.0
 PER_LINE, LINES, AREAS = 10, 12, 4
@@ -166,3 +171,58 @@ def test_sets_that_overlap_without_nesting_are_no_caps() -> None:
     # an inner limit that were asked before the outer one
     assert not Copies.of(nested, np.array([1, 0])).caps.any()
     assert not Copies.of(csr_array(np.array([[0.5, 1.0]]))).caps.any()
+
+
+@dataclass(frozen=True)
+class Roofs(Answers):
+    """All turn down at what energy is worth, within a third of a per cent of it."""
+
+    p_kw: np.ndarray
+
+    def power(self, mu: np.ndarray) -> np.ndarray:
+        return -self.p_kw[:, None] * expit((mu + 0.3) / 0.001)
+
+
+def test_a_cliff_in_the_answer_is_found_from_the_second_step_on() -> None:
+    """Between the wider points of the refinement nobody knows where it is."""
+    roofs, copies = Roofs(np.full(80, 5.0)), Copies.of(csr_array(-np.ones((1, 80))))
+    step = CurveStep(communication(copies, "random_regular"), price_grid(4.0, smallest=0.002), sweeps=2)
+    state, limit_kw = step.init(), np.array([200.0])
+    for k in range(6):
+        state, agreed = step.step(state, demand=roofs, limit_kw=limit_kw, offset_kw=np.zeros(1))
+        if k > 1:
+            assert abs(agreed.residual_kw[0]) < 0.03 * limit_kw[0]
+
+
+@pytest.mark.parametrize("n", [60, 1500])
+def test_a_limit_that_wakes_is_held_at_once(n: int) -> None:
+    homes = some(PER_LINE * LINES, np.random.default_rng(1))
+    rows = np.arange(n) % (PER_LINE * LINES)
+    many = Affine(homes.top[rows], homes.fall[rows])
+    copies = Copies.of(csr_array(np.ones((1, n))))
+    graph = communication(copies, "random_regular")
+    mixing = TrackedMixing(cold_start_rounds(graph, accelerated=True))
+    step = CurveStep(graph, price_grid(4.0), sweeps=2, mixing=mixing, accelerated=True)
+    state, free = step.init(), many.power_kw(np.zeros(n)).sum()
+    for share, quiet in ((2.0, True), (2.0, True), (0.7, False), (0.7, False)):
+        state, agreed = step.step(
+            state, demand=many, limit_kw=np.array([share * free]), offset_kw=np.zeros(1)
+        )
+        assert (agreed.messages[0] < 1.5 * graph.messages_per_round[0] * agreed.rounds[0]) or quiet
+        assert agreed.residual_kw[0] < 0.01 * share * free
+        if not quiet:
+            assert agreed.residual_kw[0] > -0.02 * free
+            assert np.ptp(agreed.price) < 0.1 * agreed.price.mean()
+
+
+def test_a_price_of_the_other_sense_does_not_surprise_who_sleeps() -> None:
+    """Homes 0 and 1 must take what they feed in; behind the line of home 0 there is little room for that."""
+    copies = Copies.of(csr_array(np.array([[-1.0, -1.0], [1.0, 0.0]])), np.array([0, 1]))
+    takers = Affine(top=np.array([0.0, 0.0]), fall=np.array([4.0, 4.0]))
+    step = CurveStep(communication(copies, "complete"), price_grid(4.0), sweeps=3)
+    fixed = np.array([10.0, -10.0])
+    state = step.init()
+    for _ in range(2):
+        state, agreed = step.step(state, demand=takers, limit_kw=np.array([4.0, -8.0]), offset_kw=fixed)
+        np.testing.assert_allclose(agreed.residual_kw, 0.0, atol=0.05)
+    np.testing.assert_allclose(agreed.local_price, [-0.5, -1.0], atol=0.01)

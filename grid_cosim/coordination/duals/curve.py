@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -87,8 +87,11 @@ def interpolated(
     return between
 
 
-REFINEMENT = tuple(np.geomspace(0.77, 1.3, 16).tolist())
-"""Multiples of one's own last price at which a node tells more; they reach the neighbouring grid prices."""
+REFINEMENT = tuple(np.geomspace(0.77, 1.3, 12).tolist())
+"""Multiples of the price just found at which a node tells more; they reach the neighbouring grid prices."""
+CLOSE = (0.98, 0.988, 0.994, 0.998, 1.002, 1.006, 1.012, 1.02)
+"""And of the price found last: where answers jump, as those of roofs do at what energy is worth, the price
+hardly moves from step to step, and what lies between two points of the wider ones is not known."""
 
 _FLAG_BYTES = 1
 
@@ -100,6 +103,8 @@ class _Part(NamedTuple):
     turn: Turn
     rows: Int[np.ndarray, "rows"] | slice
     """Where they are among the rows of the whole turn `k`."""
+    woken: bool = False
+    """Whether they were slack in the last step: what they remember is old, and one meter's news is large."""
 
 
 Prices = Float[np.ndarray, "#held prices"]
@@ -115,20 +120,24 @@ class CurveStep:
     rounds each. In the first round a neighbour learns one's own curve, after that mixtures.
 
     Between two prices the sum is not known. So in all exchanges but the first a node tells by how much its
-    true power at `refinement` times its own last price differs from its interpolated curve there (with one
-    it tells both at once). The copies need not agree on that price: the differences are small, and refer to
-    nearly the same one. Between prices that lie further apart than `widest` (and those of `refinement` do
-    not) nothing is known, and the higher one is taken: it errs to the safe side until it is refined.
+    true power at `refinement` times the price that it has found, and close to that of the last step, differs
+    from its interpolated curve there (with one exchange it tells both at once, about the last step's). The
+    copies need not agree on that price: the differences are small, and refer to nearly the same one. Between
+    prices that lie further apart than `widest` (and those of `refinement` do not) nothing is known, and the
+    higher one is taken: it errs to the safe side until it is refined.
 
     Nested limits that carry all of what is behind them find their price levels from the inside out, and
     prices follow from these (`levels`): nothing has to be iterated between them. Other limits (parallel
-    branches, voltages) come after them, outermost first, each at the prices of the others, and all that
-    `passes` times; where such limits bind together their prices go on to settle over the control steps.
+    branches, voltages) come after them, outermost first, each at the prices of the others, all that `passes`
+    times, and the nested ones once more; where such limits bind together their prices go on to settle over
+    the control steps, and may be exceeded meanwhile.
 
     `quiet`: before anything else the nodes of every limit mix one number, what they draw where the limit has
     no price. Mixing keeps the mean, so if no node finds its estimate above 0 the limit is slack, its price is
     0 and nothing more is said. A node that finds it above passes that on, and so does who hears of it:
-    after as many rounds as the graph is wide all know. Not with an outage, where news may get lost.
+    after as many rounds as the graph is wide all know. What shares a home with an awake limit of the other
+    sense is kept awake: its price could raise what is drawn here. A limit that wakes has as many rounds as at
+    a cold start. Nothing is quiet with an outage, where news may get lost.
     How many rounds it takes: `grid-cosim benchmark steps`.
     """
 
@@ -138,7 +147,7 @@ class CurveStep:
     widest: float | None = 1.065
     rounds: int = 10
     sweeps: int = 1
-    passes: int = 2
+    passes: int = 4
     mixing: Mixing = field(default_factory=TrackedMixing)
     outage: LinkOutage | None = None
     accelerated: bool = False
@@ -170,13 +179,15 @@ class CurveStep:
         """Negotiate once; demand is asked anew before each turn."""
         talk = _Talk(self, demand, offset_kw - limit_kw, rng, state)
         awake = talk.awake(state.price)
-        caps, others = self._parts(awake)
+        caps, others = self._parts(awake, awake if state.awake is None else awake & ~state.awake)
         talk.price = np.where(self._is_cap | ~awake[self.graph.copies.limit], 0.0, state.price)
         for _ in range(self.passes if others else 1):
             talk.settle_caps(caps)
             for part in others:
                 talk.settle(part)
-        return DualState(talk.price, tuple(talk.memory), talk.level), negotiated(
+        if others:
+            talk.settle_caps(caps)
+        return DualState(talk.price, tuple(talk.memory), talk.level, awake), negotiated(
             self.graph,
             talk.price,
             demand=demand,
@@ -190,17 +201,20 @@ class CurveStep:
     def _is_cap(self) -> Bool[np.ndarray, "copies"]:
         return self.graph.copies.caps[self.graph.copies.limit]
 
-    def _parts(self, awake: Bool[np.ndarray, "limits"]) -> tuple[list[_Part], list[_Part]]:
+    def _parts(
+        self, awake: Bool[np.ndarray, "limits"], woken: Bool[np.ndarray, "limits"]
+    ) -> tuple[list[_Part], list[_Part]]:
         """Of every turn what is awake, outermost first: those of caps, and the others."""
         caps: list[_Part] = []
         others: list[_Part] = []
         for k, whole in enumerate(self.graph.turns):
-            here = awake[whole.limits]
-            if not here.any():
-                continue
             of_its_kind = caps if self.graph.copies.caps[whole.limits[0]] else others
-            turn, rows = (whole, slice(None)) if here.all() else whole.among(here)
-            of_its_kind.append(_Part(k, turn, rows))
+            for just_now in (False, True):
+                here = (awake & (woken == just_now))[whole.limits]
+                if here.all():
+                    of_its_kind.append(_Part(k, whole, slice(None), just_now))
+                elif here.any():
+                    of_its_kind.append(_Part(k, *whole.among(here), just_now))
         return caps, others
 
 
@@ -220,6 +234,7 @@ class _Talk:
         state: DualState,
     ) -> None:
         assert state.level is not None, "a state of this dual step"
+        assert np.isfinite(excess_kw).all(), "every meter knows its headroom"
         self.excess_kw, self.memory = excess_kw, list(state.memory)
         self.price, self.level = state.price, state.level.copy()
         self.saturated = np.zeros(len(state.price), dtype=bool)
@@ -241,11 +256,28 @@ class _Talk:
             opposite_kw = self._demand.power_kw(lowering)[whole.household]
             drawn_kw = np.where(whole.weight > 0.0, drawn_kw, opposite_kw)
         mixed = self._mix(0, whole, slice(None), own_values(whole, drawn_kw[:, None], self.excess_kw))
-        awake = np.maximum.reduceat(mixed[:, 0], whole.start[:-1]) > 0.0
+        # what is no number wakes everybody
+        awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1])
+        awake |= self._beside_the_other_sense(awake)
         limits, messages = np.flatnonzero(awake), step.graph.messages_per_round
         self.tally.rounds += step.graph.hops
         self.tally.sent(limits, messages[limits], _FLAG_BYTES)
         return np.asarray(awake)
+
+    def _beside_the_other_sense(self, awake: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "limits"]:
+        """Limits that share a home with an awake one of the other sense, and so on."""
+        forward = self._copies.senses > 0.0
+        if forward.all():
+            return awake
+        coupling = self._copies.coupling
+        beside = np.zeros_like(awake)
+        while True:
+            behind = [(np.abs(coupling.T) @ (awake & side)) > 0.0 for side in (forward, ~forward)]
+            touched = [(np.abs(coupling) @ homes) > 0.0 for homes in behind]
+            found = np.where(forward, touched[1], touched[0]) & ~awake
+            if not found.any():
+                return beside
+            beside, awake = beside | found, awake | found
 
     def settle_caps(self, parts: list[_Part]) -> None:
         """Levels from the inside out, then prices from the outside in."""
@@ -281,20 +313,22 @@ class _Talk:
         step, turn, n_fixed = self._step, part.turn, len(fixed)
         at_once = step.sweeps == 1 and len(step.refinement) > 0
         own = own_values(turn, self._demand.curve_kw(asked(fixed[None]), turn.household), self.excess_kw)
-        points, told = self._points(self.level[turn.rows], fixed), own
+        last = self.level[turn.rows]
+        points, told = self._points(last, last, fixed), own
         if at_once:
             told = np.hstack([own, self._missed(turn, asked, points, fixed, own)])
-        mixed = self._mix(1 + part.k, turn, part.rows, told)
+        mixed = self._mix(1 + part.k, turn, part.rows, told, woken=part.woken)
         mean = mixed[:, :n_fixed]
         if at_once:
             found = self._read(fixed, mean, mixed[:, n_fixed:], points)
         else:
             found = crossing(monotone(mean), np.broadcast_to(fixed, mean.shape), widest=step.widest)
         for _ in range(step.sweeps - 1 if step.refinement else 0):
-            points = self._points(found[0], fixed)
+            points = self._points(found[0], last, fixed)
             missed = self._missed(turn, asked, points, fixed, own)
-            mixed = self._mix(1 + len(step.graph.turns) + part.k, turn, part.rows, missed)
-            found = self._read(fixed, mean, mixed, points)
+            k = 1 + len(step.graph.turns) + part.k
+            mixed = self._mix(k, turn, part.rows, missed, woken=part.woken)
+            last, found = found[0], self._read(fixed, mean, mixed, points)
         self.level[turn.rows], self.saturated[turn.rows] = found
 
     def _mix(
@@ -303,10 +337,14 @@ class _Talk:
         turn: Turn,
         rows: Int[np.ndarray, "rows"] | slice,
         values: Float[np.ndarray, "rows features"],
+        *,
+        woken: bool = False,
     ) -> Float[np.ndarray, "rows features"]:
         """Exchange values among a turn's nodes; what they remember is `memory[k]`."""
         step = self._step
         memory = self.memory[k].of(rows)
+        if woken and memory.told is not None:
+            memory = replace(memory, told=np.zeros_like(memory.told))
         rounds = step.mixing.rounds(memory, step.rounds)
         exchange = Exchange.open(turn.links, rounds, step.outage, self._rng, accelerated=step.accelerated)
         entered = step.mixing.entering(memory, values)
@@ -330,13 +368,19 @@ class _Talk:
         return own_values(turn, true_kw, self.excess_kw) - interpolated(own, fixed, points)
 
     def _points(
-        self, level: Float[np.ndarray, "rows"], fixed: Float[np.ndarray, "prices"]
+        self,
+        found: Float[np.ndarray, "rows"],
+        last: Float[np.ndarray, "rows"],
+        fixed: Float[np.ndarray, "prices"],
     ) -> Float[np.ndarray, "rows points"]:
-        """Prices of every copy's own refinement: around its last price, the smallest where that was 0."""
-        around = np.maximum(np.abs(level), self._step.prices[1])[:, None]
-        points = around * np.array(self._step.refinement)
-        points = np.where(level[:, None] < 0.0, -points[:, ::-1], points)
-        return np.asarray(np.clip(points, fixed[0], fixed[-1]))
+        """Prices of every copy's own refinement: about what it found, the smallest where that was 0."""
+        if not self._step.refinement:
+            return np.zeros((len(found), 0))
+        parts = []
+        for about, multiples in ((found, self._step.refinement), (last, CLOSE)):
+            size = np.maximum(np.abs(about), self._step.prices[1])[:, None] * np.array(multiples)
+            parts.append(np.where(about[:, None] < 0.0, -size, size))
+        return np.asarray(np.clip(np.hstack(parts), fixed[0], fixed[-1]))
 
     def _read(
         self,
@@ -347,13 +391,19 @@ class _Talk:
     ) -> _Read:
         """Crossing of each copy's refined curve, of the whole one where that does not reach."""
         widest = self._step.widest
-        refined = missed + interpolated(mean, fixed, points)
+        refined, points = _sorted(missed + interpolated(mean, fixed, points), points)
         price, never = crossing(monotone(refined), points, widest=widest)
         beyond = np.flatnonzero((refined[:, 0] <= 0.0) | (refined[:, -1] > 0.0))
         if beyond.size:
             prices = np.hstack([np.tile(fixed, (beyond.size, 1)), points[beyond]])
-            power = np.hstack([mean[beyond], refined[beyond]])
-            order = np.argsort(prices, axis=1, kind="stable")
-            power, prices = (np.take_along_axis(part, order, axis=1) for part in (power, prices))
+            power, prices = _sorted(np.hstack([mean[beyond], refined[beyond]]), prices)
             price[beyond], never[beyond] = crossing(monotone(power), prices, widest=widest)
         return price, never
+
+
+def _sorted(
+    power: Float[np.ndarray, "rows points"], prices: Float[np.ndarray, "rows points"]
+) -> tuple[Float[np.ndarray, "rows points"], Float[np.ndarray, "rows points"]]:
+    """Both in the order of the prices."""
+    order = np.argsort(prices, axis=1, kind="stable")
+    return np.take_along_axis(power, order, axis=1), np.take_along_axis(prices, order, axis=1)

@@ -25,12 +25,13 @@ class ExactStep:
 
     One price per limit, the same in all of its copies; `largest_price` where none suffices. Where the
     answer jumps, the price lies beyond the jump, so that the limit holds. Nested limits by their levels,
-    others after them, `passes` times, as `CurveStep` does. Nobody sends a message: this needs a centre.
+    others after them, `passes` times, and the nested ones once more, as `CurveStep` does. Nobody sends a
+    message: this needs a centre.
     """
 
     copies: Copies
     largest_price: float
-    passes: int = 2
+    passes: int = 4
 
     def init(self) -> DualState:
         """All prices 0."""
@@ -53,11 +54,11 @@ class ExactStep:
         caps, others = (
             [turn for turn in self._turns if copies.caps[turn.limits[0]] == kind] for kind in (True, False)
         )
-        for _ in range(self.passes if others else 1):
+        for last in range(self.passes + 1 if others else 1):
             elsewhere = copies.local_price(np.where(is_cap, 0.0, price))
             of_caps = prices_of_levels(caps, clearing.levels(caps, elsewhere), copies.n_households)
             price = np.where(is_cap, of_caps, price)
-            for turn in others:
+            for turn in others if last < self.passes else ():
                 without = price.copy()
                 without[turn.rows] = 0.0
                 price[turn.rows] = clearing.price(turn, copies.local_price(without)[turn.household])
@@ -130,6 +131,7 @@ class _Clearing:
 
         low, high = np.full(size.size, lowest), np.full(size.size, self.step.largest_price)
         short = exceeded(low)
+        self.saturated[turn.limits] = False
         if short.any():
             least = least_price(exceeded, low, high, halvings=_HALVINGS)
             low, self.saturated[turn.limits] = np.where(short, least, lowest), exceeded(high)

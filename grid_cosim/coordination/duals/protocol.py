@@ -91,12 +91,14 @@ class Negotiated:
 class DualState:
     """What the nodes keep between control steps: their prices, and the memory of the mixing per turn.
 
-    `level` is what a step keeps of nested limits, if it goes by their price levels (`duals.levels`).
+    `level` is what a step keeps of nested limits, if it goes by their price levels (`duals.levels`), and
+    `awake` which limits it has talked about beyond the question whether they are slack.
     """
 
     price: Float[np.ndarray, "copies"]
     memory: tuple[Memory, ...]
     level: Float[np.ndarray, "copies"] | None = None
+    awake: Bool[np.ndarray, "limits"] | None = None
 
 
 @runtime_checkable
