@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py homes [N ...]     every home with a car and a heat pump; 1,000 to 100,000
     python benchmarks/scale.py nested [N ...]    the same behind three levels of limits
-    python benchmarks/scale.py limits [M ...]    10,000 such homes behind 74 to 10,000 limits, nested
+    python benchmarks/scale.py limits [M ...]    10,000 such homes behind 74 to 9,000 limits, nested
 
 Households, policies and negotiation, for a day in steps of 15 minutes, from noon to noon in winter. Homes
 are behind transformers of 150; with `nested` ten of these are behind a medium-voltage feeder, and all behind
@@ -36,7 +36,7 @@ from grid_cosim.scenario import Coordination, DeviceSection, Scenario
 from grid_cosim.study.statistics import exponent
 
 HOMES = (1_000, 3_000, 10_000, 30_000, 100_000)
-LIMITS = (74, 300, 1_000, 3_000, 10_000)
+LIMITS = (74, 300, 1_000, 3_000, 9_000)
 OF_MANY_LIMITS = 10_000
 PER_TRANSFORMER, PER_FEEDER = 150, 10
 KW_PER_HOME = {"transformer": 2.6, "feeder": 2.5, "substation": 2.45}

@@ -294,7 +294,8 @@ class Coordination(_Section):
     rounds: Annotated[int, Field(ge=1)] = 10
     """Exchanges with the neighbours per dual iteration (K)."""
     dual_iterations: Annotated[int, Field(ge=1)] | None = None
-    """Dual iterations per control step (D): unless given 4 for `newton`, 1 for `gradient`, else 2 sweeps."""
+    """Dual iterations, of `curve` exchanges, per control step (D): unless given 4 for `newton`, 1 for
+    `gradient`, else 2."""
     n_prices: Annotated[int, Field(ge=4)] = 32
     """Prices at which `curve` asks, zero included (G)."""
     smallest_price_eur_per_kwh: Positive = 0.002
