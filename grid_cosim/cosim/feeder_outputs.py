@@ -34,6 +34,7 @@ class FeederOutputs:
         self._values: dict[tuple[str, str], list[Any]] = {}
 
     def table(self, name: str) -> Columns:
+        """A whole table of the results."""
         if name == "grid":
             return self._columns.grid(self.at, self._ac_check_dv_pu)
         columns = self._columns
