@@ -47,11 +47,17 @@ def _peak_loading_percent(_results: Results, run: Run) -> float:
 
 
 def _lowest_voltage_pu(_results: Results, run: Run) -> float:
-    return -_largest(-run.table("grid")["vm_min_pu"])
+    return -_largest(-_of_all_buses(run, "vm_min_pu"))
 
 
 def _highest_voltage_pu(_results: Results, run: Run) -> float:
-    return _largest(run.table("grid")["vm_max_pu"])
+    return _largest(_of_all_buses(run, "vm_max_pu"))
+
+
+def _of_all_buses(run: Run, name: str) -> pd.Series:
+    """A column of `grid`; of a folder that was written without it, what its recorded buses say."""
+    grid = run.table("grid")
+    return grid[name] if name in grid else run.table("totals")[name]
 
 
 def _energy_above_limit_percent(_results: Results, run: Run) -> float:

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from grid_cosim.metrics import KPIS, is_good, kpis, write_kpis
 from grid_cosim.results import TABLES, Basis, Results, Run
-from tests.results.builders import street_topology
+from tests.results.builders import street_topology, synthetic_results
 
 TIMES = pd.to_datetime(["2016-01-19 18:00", "2016-01-19 18:15"])
 
@@ -215,3 +216,19 @@ def test_without_an_uncontrolled_run_the_cold_counts_from_zero():
         is_good("cold_kelvin_hours_per_home", "consensus", {"consensus": {"cold_kelvin_hours_per_home": 0.2}})
         is False
     )
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_folder_without_extremes_of_voltage_has_those_of_its_buses(recorded, tmp_path):
+    """As folders were written before `grid` had these columns, with the table `buses` or without."""
+    results = synthetic_results(controllers=("uncontrolled",), n_steps=8)
+    vm_pu = results.runs["uncontrolled"].table("buses")["vm_pu"]
+    folder = results.save(tmp_path / "old") / "uncontrolled"
+    grid = pq.read_table(folder / "grid.parquet")
+    pq.write_table(grid.drop_columns(["vm_min_pu", "vm_max_pu"]), folder / "grid.parquet")
+    if not recorded:
+        (folder / "buses.parquet").unlink()
+    values = kpis(Results.load(tmp_path / "old"))["uncontrolled"]
+    found = [values["lowest_voltage_pu"], values["highest_voltage_pu"]]
+    expected = [vm_pu.min(), vm_pu.max()] if recorded else [math.nan, math.nan]
+    assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)  # buses are stored with seven digits
