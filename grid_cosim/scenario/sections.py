@@ -152,9 +152,9 @@ class Event(_Section):
     begin: Annotated[float, Field(ge=0)] | datetime = 0.0
     """When it begins: hours since the start of the run, or a local time."""
     end: Positive | datetime | None = None
-    """When it ends, likewise; without it with the run."""
+    """When it ends, likewise; at the latest, and without it, with the run."""
     share: Positive | None = None
-    """Share of the rating that may be used, or factor on the rating."""
+    """Share of the rating that may be used, at most 1; or factor on the rating."""
     source: str | None = None
     """For `rating`: factors that change, from a CSV or Parquet file with a column `factor`."""
 
@@ -167,6 +167,10 @@ class Event(_Section):
     def _says_how_much(self) -> Self:
         if self.kind == "signal" and (self.share is None or self.source is not None):
             raise ValueError("a signal has a `share` and no `source`")
+        if self.kind == "signal" and (self.share or 0.0) > 1.0:
+            raise ValueError(
+                f"got a signal's share of {self.share:g}, expected at most 1: what raises a limit is a rating"
+            )
         if (self.share is None) == (self.source is None):
             raise ValueError("got both or neither of `share` and `source`, expected one of them")
         for at in (self.begin, self.end):
