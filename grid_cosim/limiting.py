@@ -105,10 +105,19 @@ def _peak_percent(
         shape=(feeder.n_households, feeder.connection_buses.size),
     )
     steps = scenario.time.quarters()
-    peak_percent = np.zeros(feeder.limits.n_limits)
+    peak_percent, solved = np.zeros(feeder.limits.n_limits), False
     for at in chosen.power_flow.solve_all(
         bus_p_kw=p_kw @ at_buses, bus_q_kvar=q_kvar @ at_buses, steps=steps
     ):
         # without a solution the demand is far beyond the limits: the steps around it say which
         peak_percent = np.fmax(peak_percent, at.limit_loading_percent)
+        solved = solved or bool(np.isfinite(at.limit_loading_percent).any())
+    if not solved:
+        raise ScenarioError(
+            feeder.source,
+            [
+                "limits: no step of the run without control has an AC solution, so nobody knows what comes "
+                'near its limit; set "all" in place of "near", or lower the load or the share of devices'
+            ],
+        )
     return np.asarray(100.0 * peak_percent / feeder.limits.limit_percent)

@@ -97,6 +97,14 @@ def test_a_scenario_in_which_nothing_comes_near_says_what_to_do(folder: Path) ->
         scenario("limits.transformers=false")
 
 
+def test_without_any_solution_nobody_knows_what_is_near(folder: Path) -> None:
+    net = pp.from_json("street.json")
+    net.line["length_km"] *= 1e6
+    pp.to_json(net, "street.json")
+    with pytest.raises(ScenarioError, match=r"no step of the run without control has an AC solution"):
+        scenario_feeder(scenario("limits.lines='near'"))
+
+
 def test_generation_in_the_net_is_limited_where_it_may_be_too_much(folder: Path) -> None:
     net = pp.from_json("street.json")
     pp.create_sgen(net, 4, p_mw=0.080)

@@ -123,9 +123,17 @@ def test_the_kilowatts_left_of_a_voltage_are_those_that_the_power_flow_takes() -
 
 def test_a_band_that_no_voltage_can_keep_is_no_limit() -> None:
     feeder = load_feeder(builders.street(), slack_vm_pu=1.08)
-    names = limited(feeder, replace(ALL, vm_max_pu=1.05)).limits.names
+    choice = replace(ALL, vm_max_pu=1.05)
+    found = limited(feeder, choice)
+    names = found.limits.names
     assert "Bus-4 low" in names
     assert "Bus-4 high" not in names
+    assert "no limit of high voltage at 1 of 1 ends" in found.notes[-1]
+    assert "1.080 to 1.080 pu there, already beyond 1.050 pu" in found.notes[-1]
+    chosen = kept(
+        found, choice, peak_percent=np.zeros(len(names)), can_reverse=np.ones(len(names), dtype=bool)
+    )
+    assert any("limits of low voltage at 1 of 1 ends" in note for note in chosen.notes)
 
 
 def test_other_loads_count_in_every_limit() -> None:
