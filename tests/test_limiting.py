@@ -90,6 +90,18 @@ def test_near_is_what_comes_near_without_control(folder: Path) -> None:
     assert "Line-2" not in lines
 
 
+def test_what_events_lower_is_near_the_sooner(folder: Path) -> None:
+    uncontrolled = run(scenario("limits.lines='all'", controllers="['uncontrolled']"), out="out")
+    limits = uncontrolled.runs["uncontrolled"].table("limits")
+    peak = float(limits.loc[limits["limit"] == "Line-1", "loading_percent"].max())
+    near = scenario("limits.lines='near'", f"limits.near_percent={1.5 * peak}")
+    assert "Line-1" not in scenario_feeder(near).limits.names
+    with Path("study.toml").open("a", encoding="utf-8") as file:
+        file.write('[[events]]\nkind = "signal"\nelement = "Line-1"\nbegin = 0.5\nshare = 0.6\n')
+    near = scenario("limits.lines='near'", f"limits.near_percent={1.5 * peak}")
+    assert "Line-1" in scenario_feeder(near).limits.names  # peak / 0.6 is more
+
+
 def test_a_scenario_in_which_nothing_comes_near_says_what_to_do(folder: Path) -> None:
     with pytest.raises(ScenarioError, match="lower near_percent, or set transformers = true"):
         scenario_feeder(scenario("limits.transformers=false", "limits.lines='near'"))
