@@ -106,14 +106,14 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             loading_percent=Column(
                 _FLOAT,
                 "%",
-                "AC loading of the element, of its rating; of a voltage, the used share of the permitted "
-                "drop or rise",
+                "AC loading of the element, of its rating, and below 0 while power flows against the limit "
+                "if the element has one each way; of a voltage, the used share of the permitted drop or rise",
             ),
             counts=Column(
                 _FLAG,
                 "",
-                "whether it is about the flow through a transformer or line, towards the homes: what KPIs of "
-                "loading count, each element once",
+                "whether it is about the flow through a transformer or line: what KPIs of loading count, "
+                "each element once, in the direction of the flow",
             ),
             limit_percent=Column(_FLOAT, "%", "AC loading that counts as the limit"),
             limit_kw=Column(_FLOAT, "kW", "what the element can carry, as its meter estimated it"),
@@ -274,7 +274,9 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
                 "steps_above": Column(_COUNT, "", "steps in which the limit was exceeded"),
                 "price_max_eur_per_kwh": Column(_FLOAT, "EUR/kWh", "largest mean congestion price"),
                 "hopeless_steps": Column(
-                    _COUNT, "", "steps in which the inflexible load alone exceeded the limit"
+                    _COUNT,
+                    "",
+                    "steps above the limit of a flow in which the inflexible load alone was more, too",
                 ),
                 "hopeless_first": Column(_TIME, "", "the first of them"),
                 "saturated_steps": Column(

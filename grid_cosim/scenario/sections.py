@@ -118,9 +118,9 @@ class Limits(_Section):
     voltage: Literal["none", "near", "all"] = "none"
     """Where the voltage band is a limit: nowhere, or at the ends of cables (in a mesh at all homes)."""
     near_percent: Annotated[float, Field(ge=0, le=100)] = 70.0
-    """Without control an element must come above this share of its limit, or of the least that events leave of
-    it, to be `near` it, in percent. Where control moves demand to (cheap hours, batteries) is not foreseen:
-    `all` is safe."""
+    """Without control an element must come above this share of its limit, or of the least that events leave
+    of it, to be `near` it, in percent. Where control moves demand to (cheap hours, batteries) is not
+    foreseen: `all` is safe."""
     line_share: Positive = 1.0
     """Share of every line's rating that may be used."""
     vm_min_pu: Annotated[float, Field(gt=0, lt=1)] = 0.9

@@ -76,9 +76,15 @@ def test_a_reverse_limit_is_the_same_element_the_other_way(p_kw: float) -> None:
     for name in ("Trafo-0", "Line-1"):
         forward, back = limits.names.index(name), limits.names.index(f"{name} reverse")
         assert snapshot.limit_p_kw[back] == -snapshot.limit_p_kw[forward]
-        assert abs(snapshot.limit_loading_percent[back]) == snapshot.limit_loading_percent[forward] > 10
-        assert np.sign(snapshot.limit_loading_percent[back]) == -np.sign(p_kw)
+        assert snapshot.limit_loading_percent[back] == -snapshot.limit_loading_percent[forward]
+        assert np.sign(p_kw) * snapshot.limit_loading_percent[forward] > 10
     assert (limits.coupling.toarray()[limits.sense < 0] <= 0).all()
+
+
+def test_without_a_reverse_limit_the_loading_is_that_of_the_element() -> None:
+    snapshot = solved(load_feeder(builders.street()), -12.0)
+    assert snapshot.limit_p_kw[0] < 0.0
+    assert snapshot.limit_loading_percent[0] > 10.0
 
 
 def test_the_ends_of_the_band_are_full_where_the_voltage_is_there() -> None:

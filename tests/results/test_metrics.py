@@ -202,8 +202,8 @@ def test_a_voltage_is_good_inside_the_band_of_the_scenario(name, value, verdict)
     assert is_good(name, "consensus", {"consensus": {name: value}}, band=(0.915, 1.08)) is verdict
 
 
-def test_only_flows_towards_the_homes_are_loadings(results):
-    """Neither a voltage's share of the band nor the same flow the other way."""
+def test_only_flows_through_elements_are_loadings(results):
+    """Not a voltage's share of the band."""
     rows = results.runs["consensus"].table("limits")
     rows.loc[rows["limit"] == "Trafo-1", ["loading_percent", "counts"]] = 300.0, False
     assert kpis(results)["consensus"]["peak_loading_percent"] == 125.0
@@ -232,3 +232,27 @@ def test_a_folder_without_extremes_of_voltage_has_those_of_its_buses(recorded, t
     found = [values["lowest_voltage_pu"], values["highest_voltage_pu"]]
     expected = [vm_pu.min(), vm_pu.max()] if recorded else [math.nan, math.nan]
     assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)  # buses are stored with seven digits
+
+
+def test_an_element_with_limits_both_ways_counts_once_against_the_limit_of_its_flow(results):
+    """Trafo-1 is Trafo-0 the other way, its own limit at 100 %; a signal leaves 10 % of the forward one."""
+    rows = results.runs["consensus"].table("limits")
+    rows["p_kw"] = [-100.0, 100.0, 120.0, -120.0]
+    rows["loading_percent"] = [-50.0, 50.0, 60.0, -60.0]
+    rows["limit_percent"] = [10.0, 100.0, 80.0, 100.0]
+    values = kpis(results)["consensus"]
+    assert values["peak_loading_percent"] == 75.0  # 60 of 80, and 50 of 100 the other way
+    assert values["energy_above_limit_percent"] == 0.0
+    totals = results.runs["consensus"].table("totals")
+    assert totals["carried_kw"].tolist() == [100.0, 120.0]
+    assert totals["limits_above"].tolist() == [0, 0]
+
+
+def test_only_a_flow_above_its_limit_is_beyond_every_controller(results):
+    """The inflexible load is more than the meter estimates for all four rows."""
+    rows = results.runs["consensus"].table("limits")
+    rows["base_kw"], rows["limit_kw"] = 90.0, 80.0
+    rows.loc[rows["limit"] == "Trafo-1", ["loading_percent", "counts"]] = 300.0, False  # a voltage
+    summary = results.runs["consensus"].table("limit_summary").set_index("limit")
+    assert summary["hopeless_steps"].to_dict() == {"Trafo-0": 1, "Trafo-1": 0}
+    assert summary["hopeless_first"]["Trafo-0"] == TIMES[1]
