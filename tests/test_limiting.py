@@ -12,6 +12,7 @@ from grid_cosim import load_scenario, run
 from grid_cosim.assembly import scenario_feeder
 from grid_cosim.errors import ScenarioError
 from grid_cosim.metrics import kpis
+from grid_cosim.report.reading import reading
 from grid_cosim.results import Results
 from grid_cosim.scenario import Scenario
 from tests.study import lay_out
@@ -75,6 +76,19 @@ def test_a_report_tells_voltages_and_lines(folder: Path) -> None:
     assert f"the voltage sinks to {values['lowest_voltage_pu']:.3f} pu" in page
     assert '<option value="Bus-4 low">' in page
     assert '"squares": [0]' in page
+
+
+@pytest.mark.parametrize(
+    ("lowest_pu", "words"),
+    [
+        ("0.99", "keeps the voltage within the band; "),
+        ("0.9995", "leaves the band: the voltage sinks to 0.99"),
+    ],
+)
+def test_a_report_of_voltage_limits_alone_tells_the_voltage(folder: Path, lowest_pu: str, words: str) -> None:
+    changes = ("limits.transformers=false", "limits.voltage='all'", f"limits.vm_min_pu={lowest_pu}")
+    results = run(scenario(*changes, "limits.vm_margin_pu=0", controllers="['uncontrolled']"), out="out")
+    assert reading(results, "uncontrolled", kpis(results)).startswith(words)
 
 
 def test_near_is_what_comes_near_without_control(folder: Path) -> None:
