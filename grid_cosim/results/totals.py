@@ -49,7 +49,9 @@ class Totals:
 
     def _of_devices(self, columns: Columns) -> dict[str, Any]:
         sums = {name: float(np.nansum(columns[name])) for name in _SUMS}
-        sums["served_kwh"] = float(np.nansum(columns["served_kwh"][self._asked_for(columns)]))
+        asking = self._asked_for(columns)
+        sums["asked_kwh"] = float(np.nansum(columns["requested_kwh"][asking]))
+        sums["served_kwh"] = float(np.nansum(columns["served_kwh"][asking]))
         temperature_c = columns["temperature_c"]
         known = ~np.isnan(temperature_c)
         if not known.any():

@@ -256,3 +256,24 @@ def test_only_a_flow_above_its_limit_is_beyond_every_controller(results):
     summary = results.runs["consensus"].table("limit_summary").set_index("limit")
     assert summary["hopeless_steps"].to_dict() == {"Trafo-0": 1, "Trafo-1": 0}
     assert summary["hopeless_first"]["Trafo-0"] == TIMES[1]
+
+
+def test_what_was_asked_for_is_of_the_kinds_that_ask_and_the_cost_of_flexibility_of_all(results):
+    """A roof asks to feed in 3 kWh, and feeds in 2."""
+    tables = dict(results.runs["consensus"].tables)
+    devices = _table(
+        "devices",
+        time=TIMES.repeat(2),
+        kind=["electric_vehicle", "pv"] * 2,
+        household=["Household-0", "Household-1"] * 2,
+        requested_kwh=[2.0, -1.0, 0.0, -2.0],
+        served_kwh=[1.0, -1.0, 1.0, -1.0],
+    )
+    of_run = Run(tables | {"devices": devices})
+    totals = of_run.table("totals")
+    assert totals["asked_kwh"].tolist() == [2.0, 0.0]
+    assert totals["served_kwh"].tolist() == [1.0, 1.0]
+    assert totals["requested_kwh"].tolist() == [1.0, -2.0]
+    values = kpis(dataclasses.replace(results, runs={"consensus": of_run}))["consensus"]
+    # 0.4 · (4 · 0.25 - 1) + 0.8 · (5 · 0.25 + 2)
+    assert values["flexibility_cost_eur"] == pytest.approx(2.6)
