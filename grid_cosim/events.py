@@ -15,6 +15,8 @@ from grid_cosim.profiles import rating_factor
 from grid_cosim.scenario import Event, Scenario
 
 _ALL = {"all transformers": "trafo", "all lines": "line"}
+_MOST_NAMED = 6
+"""So many limits a message names, no more."""
 
 
 def moving_limits(scenario: Scenario, feeder: Feeder) -> MovingLimits | None:
@@ -30,7 +32,7 @@ def moving_limits(scenario: Scenario, feeder: Feeder) -> MovingLimits | None:
     rated: list[Rated] = []
     for k, event in enumerate(scenario.events):
         where = f"events.{k}"
-        rows = _rows(event, feeder, where, problems)
+        rows = _rows(event, scenario, feeder, where, problems)
         start, stop = _steps(event, scenario, where, problems)
         if stop <= start:
             continue
@@ -44,7 +46,9 @@ def moving_limits(scenario: Scenario, feeder: Feeder) -> MovingLimits | None:
     return MovingLimits(feeder.limits.limit_percent, tuple(lowered), tuple(rated))
 
 
-def _rows(event: Event, feeder: Feeder, where: str, problems: list[str]) -> Int[np.ndarray, " some"]:
+def _rows(
+    event: Event, scenario: Scenario, feeder: Feeder, where: str, problems: list[str]
+) -> Int[np.ndarray, " some"]:
     """The limits that an event is about: by name, by element both ways, or all of a kind.
 
     A signal to an element is about what is drawn through it; a rating holds both ways.
@@ -63,32 +67,50 @@ def _rows(event: Event, feeder: Feeder, where: str, problems: list[str]) -> Int[
             rows = [*rows, limits.names.index(name)]
         rows = [row for row in rows if limits.element[row] != "bus"]
         if not rows:
-            known = [
-                *_ALL,
-                *(n for n, element in zip(limits.names, limits.element, strict=True) if element != "bus"),
-            ]
-            problems.append(
-                f"{where}.element: got {name!r}, which is no transformer or line with a limit in "
-                f"{feeder.source}.{near_matches(name, known)}"
-            )
+            problems.append(f"{where}.element: got {name!r}, {_missing(name, scenario, feeder)}")
         found += rows
     return np.unique(np.array(found, dtype=np.int64))
 
 
+def _missing(name: str, scenario: Scenario, feeder: Feeder) -> str:
+    """Why an event finds no limit under a name, and what would help."""
+    limits = feeder.limits
+    flows = [(of, kind) for of, kind in zip(limits.names, limits.element, strict=True) if kind != "bus"]
+    kinds = {kind for _, kind in flows}
+    words = [word for word, kind in _ALL.items() if kind in kinds]
+    is_line = name == "all lines" or name in {f"Line-{i}" for i in feeder.lines.index}
+    is_trafo = name == "all transformers" or name in {f"Trafo-{i}" for i in feeder.trafos.index}
+    none_is = "of which none is a limit" if name in _ALL else "which is no limit"
+    if is_line and scenario.limits.lines != "all":
+        why = f'{none_is}; set limits.lines = "all"'
+    elif is_trafo and not scenario.limits.transformers:
+        why = f"{none_is}; set limits.transformers = true"
+    else:
+        why = f"which is no transformer or line with a limit in {feeder.source}"
+    names = [of for of, _ in flows]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    there_are = ", ".join([*words, *names[:_MOST_NAMED]]) + more if names else "none"
+    guess = near_matches(name, [*words, *names])
+    return f"{why}. Limits that an event may name: {there_are}.{guess}"
+
+
 def _steps(event: Event, scenario: Scenario, where: str, problems: list[str]) -> tuple[int, int]:
-    """First step and the first one after an event; a step that it touches counts."""
+    """First step and the first one after an event; a step that it touches counts, and the run ends it."""
     time = scenario.time
     begin_h = _hours(event.begin, time.start)
     end_h = time.hours if event.end is None else _hours(event.end, time.start)
-    for name, hours in (("begin", begin_h), ("end", end_h)):
-        if not 0.0 <= hours <= time.hours:
-            problems.append(
-                f"{where}.{name}: got {time.start + timedelta(hours=hours):%Y-%m-%d %H:%M}, expected a time "
-                f"between {time.start:%Y-%m-%d %H:%M} and {time.times()[-1]:%Y-%m-%d %H:%M}, of the run"
-            )
-            return 0, 0
+    stop = time.start + timedelta(hours=time.hours)
+    run = f"the run, from {time.start:%Y-%m-%d %H:%M} to {stop:%Y-%m-%d %H:%M}"
+    if not 0.0 <= begin_h < time.hours:
+        remedy = "lengthen time.hours" if begin_h > 0.0 else "let the run begin earlier"
+        problems.append(
+            f"{where}.begin: got {time.start + timedelta(hours=begin_h):%Y-%m-%d %H:%M}, expected a time "
+            f"within {run}; {remedy}, or move the event or leave it out"
+        )
+        return 0, 0
     if end_h <= begin_h:
         problems.append(f"{where}.end: got {end_h:g} h after the start, expected more than {begin_h:g} h")
+    end_h = min(end_h, time.hours)
     # rounded: 1.1 / 0.1 is a little more than 11
     return int(np.floor(round(begin_h / time.dt_h, 9))), int(np.ceil(round(end_h / time.dt_h, 9)))
 

@@ -47,11 +47,17 @@ def _peak_loading_percent(_results: Results, run: Run) -> float:
 
 
 def _lowest_voltage_pu(_results: Results, run: Run) -> float:
-    return -_largest(-run.table("grid")["vm_min_pu"])
+    return -_largest(-_of_all_buses(run, "vm_min_pu"))
 
 
 def _highest_voltage_pu(_results: Results, run: Run) -> float:
-    return _largest(run.table("grid")["vm_max_pu"])
+    return _largest(_of_all_buses(run, "vm_max_pu"))
+
+
+def _of_all_buses(run: Run, name: str) -> pd.Series:
+    """A column of `grid`; of a folder that was written without it, what its recorded buses say."""
+    grid = run.table("grid")
+    return grid[name] if name in grid else run.table("totals")[name]
 
 
 def _energy_above_limit_percent(_results: Results, run: Run) -> float:
@@ -137,7 +143,7 @@ def besides_energy_eur(run: Run) -> float:
 
 
 def hardship_eur(run: Run) -> float:
-    """What delay, discomfort and undelivered energy cost, those after the last step included."""
+    """What delay, discomfort, wear and undelivered energy cost, those after the last step included."""
     totals = run.table("totals")
     return float(totals["cost_eur"].sum() + totals["terminal_cost_without_energy_eur"].sum())
 
@@ -242,7 +248,7 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
         "total_cost_eur": Kpi(
             "Total cost",
             "EUR",
-            "All energy at the tariff, plus delay, discomfort, undelivered energy and the state left "
+            "All energy at the tariff, plus delay, discomfort, wear, undelivered energy and the state left "
             "at the end. Congestion prices are transfers between neighbours and not counted.",
             _total_cost_eur,
         ),
@@ -254,11 +260,11 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
             _total_cost_gap_percent,
         ),
         "flexibility_cost_gap_percent": Kpi(
-            "Extra cost, as a share of the optimum's discomfort and delay",
+            "Extra cost, as a share of the optimum's discomfort, delay and wear",
             "%",
-            "The same amount of money, as a share of what delay, discomfort and undelivered energy cost "
-            "under `optimum`, without any energy. None where they cost nothing; where the limit hardly binds "
-            "it is a share of little.",
+            "The same amount of money, as a share of what delay, discomfort, wear and undelivered energy "
+            "cost under `optimum`, without any energy. None where they cost nothing; where the limit hardly "
+            "binds it is a share of little.",
             _flexibility_cost_gap_percent,
         ),
         "ac_check_max_dv_pu": Kpi(

@@ -69,10 +69,16 @@ def test_a_signal_never_raises_a_limit_and_a_rating_may() -> None:
     [
         (signal("Trafo-9"), "events.0.element: got 'Trafo-9', which is no transformer or line with a limit"),
         (signal("all transformer"), "Did you mean 'all transformers'"),
-        (signal("all lines"), "got 'all lines'"),
         (
-            signal("Trafo-1", 1.0, 5.0),
-            "events.0.end: got 2016-01-04 22:00, expected a time between 2016-01-04 17:00",
+            signal("all lines"),
+            "got 'all lines', of which none is a limit; set limits.lines = \"all\". Limits that an event may "
+            "name: all transformers, Trafo-0, Trafo-1, Trafo-2.",
+        ),
+        (signal("Line-1"), "got 'Line-1', which is no limit; set limits.lines = \"all\""),
+        (
+            signal("Trafo-1", 4.0, 5.0),
+            "events.0.begin: got 2016-01-04 21:00, expected a time within the run, from 2016-01-04 17:00 to "
+            "2016-01-04 21:00; lengthen time.hours",
         ),
         (signal("Trafo-1", datetime(2016, 1, 4, 12)), "events.0.begin: got 2016-01-04 12:00"),
         (signal("Trafo-1", 3.0, 1.0), "events.0.end: got 1 h after the start, expected more than 3 h"),
@@ -82,6 +88,13 @@ def test_what_cannot_be_is_refused_with_words(event: dict[str, Any], message: st
     with pytest.raises(ScenarioError) as refused:
         moving_limits(asked(event), AREAS)
     assert message in str(refused.value)
+    assert "mean 'all lines'" not in str(refused.value)  # of which there are none
+
+
+def test_an_event_that_outlasts_the_run_ends_with_it() -> None:
+    moving = moving_limits(asked(signal("Trafo-1", 3.0, 30.0)), AREAS)
+    assert moving is not None
+    assert [float(moving.at(step)[1]) for step in range(16)] == [100.0] * 12 + [60.0] * 4
 
 
 def test_two_signals_to_one_element_at_one_time_are_refused() -> None:
@@ -98,6 +111,7 @@ def test_two_signals_to_one_element_at_one_time_are_refused() -> None:
         ({"share": None}, "a signal has a `share` and no `source`"),
         ({"kind": "rating", "share": None}, "got both or neither of `share` and `source`"),
         ({"share": 0.0}, "greater than 0"),
+        ({"share": 1.2}, "got a signal's share of 1.2, expected at most 1"),
     ],
 )
 def test_an_event_says_how_much(change: dict[str, Any], message: str) -> None:
@@ -160,8 +174,9 @@ def test_what_is_sent_holds_until_the_next_and_takes_the_place_of_the_plan() -> 
         60,
         45,
     ]
-    with pytest.raises(CosimError, match=r"limit\[%\] of Trafo-0 is 0"):
-        limit_percent(4, 0.0)
+    for wrong in (0.0, -5.0, float("inf"), float("nan")):
+        with pytest.raises(CosimError, match=rf"Grid operator sends {wrong:g} as limit\[%\] of Trafo-0"):
+            limit_percent(4, wrong)
 
 
 def test_the_optimum_keeps_limits_that_move() -> None:

@@ -12,6 +12,7 @@ from grid_cosim import load_scenario, run
 from grid_cosim.assembly import scenario_feeder
 from grid_cosim.errors import ScenarioError
 from grid_cosim.metrics import kpis
+from grid_cosim.report.reading import reading
 from grid_cosim.results import Results
 from grid_cosim.scenario import Scenario
 from tests.study import lay_out
@@ -77,6 +78,19 @@ def test_a_report_tells_voltages_and_lines(folder: Path) -> None:
     assert '"squares": [0]' in page
 
 
+@pytest.mark.parametrize(
+    ("lowest_pu", "words"),
+    [
+        ("0.99", "keeps the voltage within the band; "),
+        ("0.9995", "leaves the band: the voltage sinks to 0.99"),
+    ],
+)
+def test_a_report_of_voltage_limits_alone_tells_the_voltage(folder: Path, lowest_pu: str, words: str) -> None:
+    changes = ("limits.transformers=false", "limits.voltage='all'", f"limits.vm_min_pu={lowest_pu}")
+    results = run(scenario(*changes, "limits.vm_margin_pu=0", controllers="['uncontrolled']"), out="out")
+    assert reading(results, "uncontrolled", kpis(results)).startswith(words)
+
+
 def test_near_is_what_comes_near_without_control(folder: Path) -> None:
     """The first cable carries all homes, the last a single one."""
     uncontrolled = run(scenario("limits.lines='all'", controllers="['uncontrolled']"), out="out")
@@ -90,11 +104,31 @@ def test_near_is_what_comes_near_without_control(folder: Path) -> None:
     assert "Line-2" not in lines
 
 
+def test_what_events_lower_is_near_the_sooner(folder: Path) -> None:
+    uncontrolled = run(scenario("limits.lines='all'", controllers="['uncontrolled']"), out="out")
+    limits = uncontrolled.runs["uncontrolled"].table("limits")
+    peak = float(limits.loc[limits["limit"] == "Line-1", "loading_percent"].max())
+    near = scenario("limits.lines='near'", f"limits.near_percent={1.5 * peak}")
+    assert "Line-1" not in scenario_feeder(near).limits.names
+    with Path("study.toml").open("a", encoding="utf-8") as file:
+        file.write('[[events]]\nkind = "signal"\nelement = "Line-1"\nbegin = 0.5\nshare = 0.6\n')
+    near = scenario("limits.lines='near'", f"limits.near_percent={1.5 * peak}")
+    assert "Line-1" in scenario_feeder(near).limits.names  # peak / 0.6 is more
+
+
 def test_a_scenario_in_which_nothing_comes_near_says_what_to_do(folder: Path) -> None:
     with pytest.raises(ScenarioError, match="lower near_percent, or set transformers = true"):
         scenario_feeder(scenario("limits.transformers=false", "limits.lines='near'"))
     with pytest.raises(ScenarioError, match="expected at least one kind of limit"):
         scenario("limits.transformers=false")
+
+
+def test_without_any_solution_nobody_knows_what_is_near(folder: Path) -> None:
+    net = pp.from_json("street.json")
+    net.line["length_km"] *= 1e6
+    pp.to_json(net, "street.json")
+    with pytest.raises(ScenarioError, match=r"no step of the run without control has an AC solution"):
+        scenario_feeder(scenario("limits.lines='near'"))
 
 
 def test_generation_in_the_net_is_limited_where_it_may_be_too_much(folder: Path) -> None:

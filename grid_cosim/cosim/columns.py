@@ -159,7 +159,7 @@ class FeederColumns:
     line: np.ndarray
     limit: np.ndarray
     counts: np.ndarray
-    """Whether a limit is about the flow towards the homes: one limit per element."""
+    """Whether a limit is about the flow through a transformer or line."""
     sense: np.ndarray
     line_of: np.ndarray
     bus_of: np.ndarray
@@ -178,7 +178,7 @@ class FeederColumns:
             bus=_names(f"Bus-{i}" for i in feeder.buses.index),
             line=_names(f"Line-{i}" for i in feeder.lines.index),
             limit=_names(limits.names),
-            counts=~limits.is_voltage & (limits.sense > 0),
+            counts=~limits.is_voltage,
             sense=limits.sense.astype(float),
             line_of=rows("line", feeder.lines.index),
             bus_of=rows("bus", feeder.buses.index),

@@ -109,14 +109,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             self._measured(inputs, "loading[%]", np.max),
             self._measured(inputs, "Vm[pu]", np.mean),
         )
-        sent_percent = self._measured(inputs, "limit[%]", np.min)
-        if (sent_percent <= 0.0).any():
-            name = self._neighbourhood.limit_names[int(np.nanargmin(sent_percent))]
-            raise CosimError(
-                "HouseholdSim",
-                f"limit[%] of {name} is {np.nanmin(sent_percent):g}",
-                remedy="Send what may be used of its rating in percent, above 0",
-            )
+        sent_percent = self._sent_percent(inputs)
         self._state, done = self._neighbourhood.step(
             self._state,
             step,
@@ -140,6 +133,19 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
 
     def _sent(self, columns: Columns | None) -> Columns | None:
         return as_lists(columns) if self._remote and columns is not None else columns
+
+    def _sent_percent(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """What others send to limits; NaN where nothing comes. Raises `CosimError` for what is no limit."""
+        for eid, attributes in inputs.items():
+            for source, value in attributes.get("limit[%]", {}).items():
+                if value is not None and not 0.0 < float(value) < np.inf:
+                    name = self._neighbourhood.limit_names[self._row[eid][1]]
+                    raise CosimError(
+                        "HouseholdSim",
+                        f"{source} sends {float(value):g} as limit[%] of {name}",
+                        remedy="Send what may be used of its rating in percent, above 0 and finite, or None",
+                    )
+        return self._measured(inputs, "limit[%]", np.min)
 
     def _measured(
         self, inputs: Mapping[str, Any], attribute: str, reduce: Callable[[Any], float]

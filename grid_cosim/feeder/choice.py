@@ -37,6 +37,7 @@ def candidates(feeder: Feeder, choice: LimitChoice, *, both_ways: bool) -> Feede
     node_of_bus, home_bus = feeder.wiring.node_of_bus, feeder.home_bus
     trafos = feeder.limits.some(_about(feeder.limits, "trafo") & (feeder.limits.sense > 0))
     parts = [trafos, trafos.reversed()] if both_ways else [trafos]
+    notes: list[str] = []
     if choice.lines != "none":
         lines = branch_limits(
             "line",
@@ -48,16 +49,31 @@ def candidates(feeder: Feeder, choice: LimitChoice, *, both_ways: bool) -> Feede
         )
         parts += [lines, lines.reversed()] if both_ways else [lines]
     if choice.voltage != "none":
+        watched = watched_buses(feeder.wiring, feeder.connection_buses, float(feeder.net.sn_mva))
         low, high = voltage_limits(
             feeder.net,
-            watched_buses(feeder.wiring, feeder.connection_buses, float(feeder.net.sn_mva)),
+            watched,
             home_bus,
             feeder.background,
             vm_min_pu=choice.vm_min_pu,
             vm_max_pu=choice.vm_max_pu,
         )
         parts += [low, high] if both_ways else [low]
-    return replace(feeder, limits=_nested(feeder, joined(parts)))
+        notes += _outside("low", low, high, watched.size, choice.vm_min_pu)
+        notes += _outside("high", high, low, watched.size, choice.vm_max_pu) if both_ways else []
+    return replace(feeder, limits=_nested(feeder, joined(parts)), notes=(*feeder.notes, *notes))
+
+
+def _outside(word: str, end: Limits, other: Limits, n_watched: int, end_pu: float) -> list[str]:
+    """A note of the buses that have a limit at the other end of the voltage band only."""
+    lost_pu = other.no_load_vm_pu[~np.isin(other.index, end.index)]
+    if not lost_pu.size:
+        return []
+    return [
+        f"no limit of {word} voltage at {lost_pu.size} of {n_watched} {_WORDS['bus']}: without any load the "
+        f"voltage is {lost_pu.min():.3f} to {lost_pu.max():.3f} pu there, already beyond {end_pu:.3f} pu "
+        "(end of the band less the margin), which homes cannot keep; move slack_vm_pu, the band or its margin"
+    ]
 
 
 def kept(
@@ -101,17 +117,27 @@ def _about(limits: Limits, element: str) -> Bool[np.ndarray, " limits"]:
     return np.array([of == element for of in limits.element], dtype=bool)
 
 
+_WORDS = {"line": "lines that supply homes", "bus": "ends of cables with homes"}
+
+
 def _notes(choice: LimitChoice, of: Limits, left: Limits) -> list[str]:
-    words = {"line": "lines that supply homes", "bus": "ends of cables with homes"}
     chosen = {"line": choice.lines, "bus": choice.voltage}
     found = []
     for element, which in chosen.items():
         if which == "none":
             continue
         watched = len(set(of.index[_about(of, element)].tolist()))
-        limited = len(set(left.index[_about(left, element)].tolist()))
-        text = f"limits at {limited} of {watched} {words[element]}"
+        text = f"limits {_where(element, left, watched, of)} {_WORDS[element]}"
         if which == "near":
             text += f": the others stay below {choice.near_percent:g} % in the run without control"
         found.append(text + ("; other buses are solved, but not watched" if element == "bus" else ""))
     return found
+
+
+def _where(element: str, left: Limits, watched: int, of: Limits) -> str:
+    """At how many of the elements; of voltages by the end of the band."""
+    if element != "bus":
+        return f"at {len(set(left.index[_about(left, element)].tolist()))} of {watched}"
+    ends = {"low": 1, "high": -1} if (of.sense[_about(of, element)] < 0).any() else {"low": 1}
+    at = {word: int((_about(left, element) & (left.sense == sense)).sum()) for word, sense in ends.items()}
+    return " and ".join(f"of {word} voltage at {n} of {watched}" for word, n in at.items())

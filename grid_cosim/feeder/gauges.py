@@ -21,6 +21,8 @@ class Gauges:
     """What turns the power measured at the element into the limit's. A transformer's is counted towards the
     homes already, a line's into its from side."""
     sense: Float[np.ndarray, " limits"]
+    signed: Bool[np.ndarray, " limits"]
+    """Whether the other direction has a limit of its own: loading by flow that way then counts below zero."""
     no_load_vm_pu: Float[np.ndarray, " limits"]
     end_vm_pu: Float[np.ndarray, " limits"]
     pu2_per_kw: Float[np.ndarray, " limits"]
@@ -35,6 +37,7 @@ class Gauges:
             is_voltage=limits.is_voltage,
             sign=sense * np.where(is_line, limits.direction, 1),
             sense=sense,
+            signed=np.isin(limits.branch, limits.branch[(sense < 0.0) & ~limits.is_voltage]),
             no_load_vm_pu=limits.no_load_vm_pu,
             end_vm_pu=limits.end_vm_pu,
             pu2_per_kw=limits.pu2_per_kw,
@@ -44,7 +47,8 @@ class Gauges:
     def of_branches(cls, element: tuple[str, ...]) -> Gauges:
         """Where power and loading of each element are the limit's, as of transformers."""
         ones, nothing = np.ones(len(element)), np.full(len(element), np.nan)
-        return cls(element, np.zeros(len(element), dtype=bool), ones, ones, nothing, nothing, nothing)
+        no = np.zeros(len(element), dtype=bool)
+        return cls(element, no, ones, ones, no, nothing, nothing, nothing)
 
     def read(
         self,
@@ -55,11 +59,11 @@ class Gauges:
         """Power (kW) and loading (%) of every limit; NaN where its element was not measured.
 
         Power and loading are asked of branches only, the voltage of buses only. What does not load a limit
-        of its own sense counts below zero: a reverse flow's loading where power flows to the homes, a voltage
-        above that without load for the lower end of the band.
+        of its own sense counts below zero: of an element with limits both ways the loading by flow against
+        the limit, a voltage above that without load for the lower end of the band.
         """
         limit_kw = self.sign * p_kw
-        against = (self.sense < 0.0) & (limit_kw < 0.0)
+        against = self.signed & (limit_kw < 0.0)
         loading_percent = np.where(against, -loading_percent, loading_percent)
         moved_kw, end_kw = (
             voltage_kw(vm, self.no_load_vm_pu, self.sense, self.pu2_per_kw) for vm in (vm_pu, self.end_vm_pu)

@@ -116,9 +116,9 @@ def tariff(results: Results, *, x_range: Any = None) -> figure:
 
 
 def energy_served(results: Results, *, x_range: Any = None) -> figure:
-    """Energy delivered so far (solid), of the energy asked for so far (dashed)."""
+    """Energy delivered so far (solid), of the energy asked for so far (dashed): of kinds that ask for any."""
     plot = time_figure(name="energy_served", y_label="delivered so far, kWh", n_ticks=4, x_range=x_range)
-    _energy(plot, results, "served_kwh", asked="requested_kwh")
+    _energy(plot, results, "served_kwh", asked="asked_kwh")
     return plot
 
 
@@ -166,7 +166,10 @@ def _energy(
     columns = [column, asked] if asked else [column]
 
     def sums(run: Run) -> pd.DataFrame:
-        per_step = run.table("totals").set_index("time")[columns].dropna()
+        totals = run.table("totals")
+        if asked and asked not in totals:  # a folder from before roofs
+            totals = totals.assign(**{asked: totals["requested_kwh"]})
+        per_step = totals.set_index("time")[columns].dropna()
         return per_step.cumsum() if running else per_step
 
     source, runs = _source(results, sums)

@@ -79,9 +79,19 @@ def map_frames(results: Results, *, max_frames: int = MAX_FRAMES) -> MapFrames:
     for name, run in results.runs.items():
         percent = ("loading_percent", LOADING_STEP_PERCENT, "max")
         line[name] = frames(run, "lines", percent[0], topology.lines["line"], *percent[1:])
-        limit[name] = frames(run, "limits", percent[0], topology.limits["limit"], *percent[1:])
+        limit[name] = _either_way(
+            frames(run, "limits", percent[0], topology.limits["limit"], *percent[1:]),
+            topology.limits["limit"],
+        )
         voltage[name] = frames(run, "buses", "vm_pu", topology.homes["bus"], VOLTAGE_STEP_PU, "min")
     return MapFrames(on.begins, line, limit, voltage, on.steps_each)
+
+
+def _either_way(loading: np.ndarray, limits: pd.Series) -> np.ndarray:
+    """Loadings by limit, of an element with one each way the larger: below zero it is that of the other."""
+    row_of = pd.Index(limits)
+    other = row_of.get_indexer(limits.astype(str) + " reverse")
+    return np.where(other >= 0, np.maximum(loading, loading[:, other]), loading)
 
 
 def _recorded_every(results: Results) -> int:

@@ -20,7 +20,7 @@ def reading(results: Results, controller: str, values: Values) -> str:
         return "has no results."
     clauses = [
         _limit_clause(controller, run, values[controller], results.basis.dt_h),
-        _voltage_clause(controller, values, voltage_band(results)),
+        _voltage_clause(controller, run, values, voltage_band(results)),
     ]
     clauses += [_energy_clause(values[controller]), _cold_clause(controller, values)]
     until = "" if run.status == "complete" else "stopped early; until then it "
@@ -53,7 +53,7 @@ def _limit_clause(controller: str, run: Run, values: Mapping[str, float], dt_h: 
     totals = run.table("totals")
     share = totals["peak_of_limit_percent"]
     if not share.notna().any():
-        return "has no loading to show"
+        return "" if _limits_voltages(run) else "has no loading to show"
     peak = values["peak_loading_percent"]
     if is_good("peak_loading_percent", controller, {controller: values}):
         lines = run.table("limit_summary")["limit"].astype(str).str.startswith("Line-").any()
@@ -69,14 +69,24 @@ def _limit_clause(controller: str, run: Run, values: Mapping[str, float], dt_h: 
     )
 
 
-def _voltage_clause(controller: str, values: Values, band: tuple[float, float]) -> str:
-    """Nothing where the voltage stays within the band."""
+def _voltage_clause(controller: str, run: Run, values: Values, band: tuple[float, float]) -> str:
+    """Nothing where the voltage stays within the band and no limit asks for that."""
+    names = ("lowest_voltage_pu", "highest_voltage_pu")
     said = [
         f"{word} {values[controller][name]:.3f} pu"
-        for name, word in (("lowest_voltage_pu", "sinks to"), ("highest_voltage_pu", "rises to"))
+        for name, word in zip(names, ("sinks to", "rises to"), strict=True)
         if is_good(name, controller, values, band) is False
     ]
-    return f"the voltage {' and '.join(said)}" if said else ""
+    limited = _limits_voltages(run)
+    if said:
+        begins = "" if run.table("totals")["peak_of_limit_percent"].notna().any() else "leaves the band: "
+        return f"{begins if limited else ''}the voltage {' and '.join(said)}"
+    within = limited and all(is_good(name, controller, values, band) for name in names)
+    return "keeps the voltage within the band" if within else ""
+
+
+def _limits_voltages(run: Run) -> bool:
+    return bool(run.table("limit_summary")["limit"].astype(str).str.startswith("Bus-").any())
 
 
 def _energy_clause(values: Mapping[str, float]) -> str:

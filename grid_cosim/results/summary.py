@@ -103,7 +103,9 @@ def _column(name: str) -> Callable[[Columns], np.ndarray]:
 
 
 def _hopeless(columns: Columns) -> np.ndarray:
-    return np.asarray(columns["base_kw"] > columns["limit_kw"] - columns["offset_kw"])
+    """Above the limit of a flow, and so without any flexible power. A voltage's kW are too rough for that."""
+    above = columns["counts"] & (columns["loading_percent"] > columns["limit_percent"])
+    return np.asarray(above & (columns["base_kw"] > columns["limit_kw"] - columns["offset_kw"]))
 
 
 def _reductions(table: str) -> dict[str, _Reduction]:

@@ -86,7 +86,7 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             temperature_c=Column(_FLOAT, "°C", "indoor temperature after the step, where the device has one"),
             too_cold_kelvin_hours=Column(_FLOAT, "K·h", "time below the comfort band, weighted by how far"),
             cost_eur=Column(
-                _FLOAT, "EUR", "delay, discomfort and undelivered energy, without energy and price"
+                _FLOAT, "EUR", "delay, discomfort, wear and undelivered energy, without energy and price"
             ),
             terminal_cost_eur=Column(
                 _FLOAT, "EUR", "what the state left at the end costs; 0 before the last step"
@@ -106,14 +106,14 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             loading_percent=Column(
                 _FLOAT,
                 "%",
-                "AC loading of the element, of its rating; of a voltage, the used share of the permitted "
-                "drop or rise",
+                "AC loading of the element, of its rating, and below 0 while power flows against the limit "
+                "if the element has one each way; of a voltage, the used share of the permitted drop or rise",
             ),
             counts=Column(
                 _FLAG,
                 "",
-                "whether it is about the flow through a transformer or line, towards the homes: what KPIs of "
-                "loading count, each element once",
+                "whether it is about the flow through a transformer or line: what KPIs of loading count, "
+                "each element once, in the direction of the flow",
             ),
             limit_percent=Column(_FLOAT, "%", "AC loading that counts as the limit"),
             limit_kw=Column(_FLOAT, "kW", "what the element can carry, as its meter estimated it"),
@@ -209,12 +209,15 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             tariff_eur_per_kwh=Column(_FLOAT, "EUR/kWh", "what energy cost, for the first household"),
             energy_eur_per_h=Column(_FLOAT, "EUR/h", "tariff times net power, sum over the households"),
             flex_eur_per_h=Column(_FLOAT, "EUR/h", "tariff times flexible power, sum over the households"),
-            requested_kwh=Column(_FLOAT, "kWh", "electricity newly asked for, sum over the devices"),
+            requested_kwh=Column(
+                _FLOAT, "kWh", "electricity newly asked for, sum over the devices, roofs with their sign"
+            ),
+            asked_kwh=Column(_FLOAT, "kWh", "the same over the kinds that ask for any"),
             due_kwh=Column(_FLOAT, "kWh", "energy whose deadline is settled, sum"),
-            served_kwh=Column(_FLOAT, "kWh", "energy delivered, sum over the kinds that ask for any"),
+            served_kwh=Column(_FLOAT, "kWh", "energy delivered, sum over the same kinds"),
             unserved_kwh=Column(_FLOAT, "kWh", "of the energy due, what was not delivered, sum"),
             owed_kwh=Column(_FLOAT, "kWh", "energy still owed after the step, sum"),
-            cost_eur=Column(_FLOAT, "EUR", "delay, discomfort and undelivered energy, sum"),
+            cost_eur=Column(_FLOAT, "EUR", "delay, discomfort, wear and undelivered energy, sum"),
             terminal_cost_eur=Column(_FLOAT, "EUR", "what the state left at the end costs, sum"),
             terminal_cost_without_energy_eur=Column(
                 _FLOAT, "EUR", "its part that is delay, discomfort and undelivered energy, sum"
@@ -262,7 +265,7 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
                 "age_max_h": Column(_FLOAT, "h", "largest age of energy owed"),
                 "temperature_min_c": Column(_FLOAT, "°C", "lowest indoor temperature"),
                 "too_cold_kelvin_hours": Column(_FLOAT, "K·h", "time below the comfort band, sum"),
-                "cost_eur": Column(_FLOAT, "EUR", "delay, discomfort and undelivered energy, sum"),
+                "cost_eur": Column(_FLOAT, "EUR", "delay, discomfort, wear and undelivered energy, sum"),
                 "terminal_cost_eur": Column(_FLOAT, "EUR", "what the state left at the end costs"),
             }
         ),
@@ -274,7 +277,9 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
                 "steps_above": Column(_COUNT, "", "steps in which the limit was exceeded"),
                 "price_max_eur_per_kwh": Column(_FLOAT, "EUR/kWh", "largest mean congestion price"),
                 "hopeless_steps": Column(
-                    _COUNT, "", "steps in which the inflexible load alone exceeded the limit"
+                    _COUNT,
+                    "",
+                    "steps above the limit of a flow in which the inflexible load alone was more, too",
                 ),
                 "hopeless_first": Column(_TIME, "", "the first of them"),
                 "saturated_steps": Column(

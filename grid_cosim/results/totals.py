@@ -49,7 +49,9 @@ class Totals:
 
     def _of_devices(self, columns: Columns) -> dict[str, Any]:
         sums = {name: float(np.nansum(columns[name])) for name in _SUMS}
-        sums["served_kwh"] = float(np.nansum(columns["served_kwh"][self._asked_for(columns)]))
+        asking = self._asked_for(columns)
+        sums["asked_kwh"] = float(np.nansum(columns["requested_kwh"][asking]))
+        sums["served_kwh"] = float(np.nansum(columns["served_kwh"][asking]))
         temperature_c = columns["temperature_c"]
         known = ~np.isnan(temperature_c)
         if not known.any():
@@ -125,8 +127,10 @@ def _spread(columns: Columns) -> float:
 
 
 def _of_flows(columns: Columns) -> dict[str, Any]:
-    """Of the limits about the flow through transformers and lines, each element once."""
-    p_kw, loading = np.abs(columns["p_kw"]), columns["loading_percent"]
+    """Of the limits about the flow through transformers and lines, each element once: the way it flows."""
+    loading = columns["loading_percent"]
+    # a limit against the flow has a loading below zero: its element's limit the other way counts
+    p_kw = np.where(loading < 0.0, 0.0, np.abs(columns["p_kw"]))
     above = loading > columns["limit_percent"]
     beyond_kw = p_kw[above] * (1.0 - columns["limit_percent"][above] / loading[above])
     return {

@@ -118,7 +118,9 @@ class Limits(_Section):
     voltage: Literal["none", "near", "all"] = "none"
     """Where the voltage band is a limit: nowhere, or at the ends of cables (in a mesh at all homes)."""
     near_percent: Annotated[float, Field(ge=0, le=100)] = 70.0
-    """Without control an element must come above this share of its limit to be `near` it, in percent."""
+    """Without control an element must come above this share of its limit, or of the least that events leave
+    of it, to be `near` it, in percent. Where control moves demand to (cheap hours, batteries) is not
+    foreseen: `all` is safe."""
     line_share: Positive = 1.0
     """Share of every line's rating that may be used."""
     vm_min_pu: Annotated[float, Field(gt=0, lt=1)] = 0.9
@@ -152,9 +154,9 @@ class Event(_Section):
     begin: Annotated[float, Field(ge=0)] | datetime = 0.0
     """When it begins: hours since the start of the run, or a local time."""
     end: Positive | datetime | None = None
-    """When it ends, likewise; without it with the run."""
+    """When it ends, likewise; at the latest, and without it, with the run."""
     share: Positive | None = None
-    """Share of the rating that may be used, or factor on the rating."""
+    """Share of the rating that may be used, at most 1; or factor on the rating."""
     source: str | None = None
     """For `rating`: factors that change, from a CSV or Parquet file with a column `factor`."""
 
@@ -167,6 +169,10 @@ class Event(_Section):
     def _says_how_much(self) -> Self:
         if self.kind == "signal" and (self.share is None or self.source is not None):
             raise ValueError("a signal has a `share` and no `source`")
+        if self.kind == "signal" and (self.share or 0.0) > 1.0:
+            raise ValueError(
+                f"got a signal's share of {self.share:g}, expected at most 1: what raises a limit is a rating"
+            )
         if (self.share is None) == (self.source is None):
             raise ValueError("got both or neither of `share` and `source`, expected one of them")
         for at in (self.begin, self.end):

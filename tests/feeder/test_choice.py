@@ -76,9 +76,15 @@ def test_a_reverse_limit_is_the_same_element_the_other_way(p_kw: float) -> None:
     for name in ("Trafo-0", "Line-1"):
         forward, back = limits.names.index(name), limits.names.index(f"{name} reverse")
         assert snapshot.limit_p_kw[back] == -snapshot.limit_p_kw[forward]
-        assert abs(snapshot.limit_loading_percent[back]) == snapshot.limit_loading_percent[forward] > 10
-        assert np.sign(snapshot.limit_loading_percent[back]) == -np.sign(p_kw)
+        assert snapshot.limit_loading_percent[back] == -snapshot.limit_loading_percent[forward]
+        assert np.sign(p_kw) * snapshot.limit_loading_percent[forward] > 10
     assert (limits.coupling.toarray()[limits.sense < 0] <= 0).all()
+
+
+def test_without_a_reverse_limit_the_loading_is_that_of_the_element() -> None:
+    snapshot = solved(load_feeder(builders.street()), -12.0)
+    assert snapshot.limit_p_kw[0] < 0.0
+    assert snapshot.limit_loading_percent[0] > 10.0
 
 
 def test_the_ends_of_the_band_are_full_where_the_voltage_is_there() -> None:
@@ -123,9 +129,17 @@ def test_the_kilowatts_left_of_a_voltage_are_those_that_the_power_flow_takes() -
 
 def test_a_band_that_no_voltage_can_keep_is_no_limit() -> None:
     feeder = load_feeder(builders.street(), slack_vm_pu=1.08)
-    names = limited(feeder, replace(ALL, vm_max_pu=1.05)).limits.names
+    choice = replace(ALL, vm_max_pu=1.05)
+    found = limited(feeder, choice)
+    names = found.limits.names
     assert "Bus-4 low" in names
     assert "Bus-4 high" not in names
+    assert "no limit of high voltage at 1 of 1 ends" in found.notes[-1]
+    assert "1.080 to 1.080 pu there, already beyond 1.050 pu" in found.notes[-1]
+    chosen = kept(
+        found, choice, peak_percent=np.zeros(len(names)), can_reverse=np.ones(len(names), dtype=bool)
+    )
+    assert any("limits of low voltage at 1 of 1 ends" in note for note in chosen.notes)
 
 
 def test_other_loads_count_in_every_limit() -> None:

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from grid_cosim.metrics import KPIS, is_good, kpis, write_kpis
 from grid_cosim.results import TABLES, Basis, Results, Run
-from tests.results.builders import street_topology
+from tests.results.builders import street_topology, synthetic_results
 
 TIMES = pd.to_datetime(["2016-01-19 18:00", "2016-01-19 18:15"])
 
@@ -201,8 +202,8 @@ def test_a_voltage_is_good_inside_the_band_of_the_scenario(name, value, verdict)
     assert is_good(name, "consensus", {"consensus": {name: value}}, band=(0.915, 1.08)) is verdict
 
 
-def test_only_flows_towards_the_homes_are_loadings(results):
-    """Neither a voltage's share of the band nor the same flow the other way."""
+def test_only_flows_through_elements_are_loadings(results):
+    """Not a voltage's share of the band."""
     rows = results.runs["consensus"].table("limits")
     rows.loc[rows["limit"] == "Trafo-1", ["loading_percent", "counts"]] = 300.0, False
     assert kpis(results)["consensus"]["peak_loading_percent"] == 125.0
@@ -215,3 +216,64 @@ def test_without_an_uncontrolled_run_the_cold_counts_from_zero():
         is_good("cold_kelvin_hours_per_home", "consensus", {"consensus": {"cold_kelvin_hours_per_home": 0.2}})
         is False
     )
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_folder_without_extremes_of_voltage_has_those_of_its_buses(recorded, tmp_path):
+    """As folders were written before `grid` had these columns, with the table `buses` or without."""
+    results = synthetic_results(controllers=("uncontrolled",), n_steps=8)
+    vm_pu = results.runs["uncontrolled"].table("buses")["vm_pu"]
+    folder = results.save(tmp_path / "old") / "uncontrolled"
+    grid = pq.read_table(folder / "grid.parquet")
+    pq.write_table(grid.drop_columns(["vm_min_pu", "vm_max_pu"]), folder / "grid.parquet")
+    if not recorded:
+        (folder / "buses.parquet").unlink()
+    values = kpis(Results.load(tmp_path / "old"))["uncontrolled"]
+    found = [values["lowest_voltage_pu"], values["highest_voltage_pu"]]
+    expected = [vm_pu.min(), vm_pu.max()] if recorded else [math.nan, math.nan]
+    assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)  # buses are stored with seven digits
+
+
+def test_an_element_with_limits_both_ways_counts_once_against_the_limit_of_its_flow(results):
+    """Trafo-1 is Trafo-0 the other way, its own limit at 100 %; a signal leaves 10 % of the forward one."""
+    rows = results.runs["consensus"].table("limits")
+    rows["p_kw"] = [-100.0, 100.0, 120.0, -120.0]
+    rows["loading_percent"] = [-50.0, 50.0, 60.0, -60.0]
+    rows["limit_percent"] = [10.0, 100.0, 80.0, 100.0]
+    values = kpis(results)["consensus"]
+    assert values["peak_loading_percent"] == 75.0  # 60 of 80, and 50 of 100 the other way
+    assert values["energy_above_limit_percent"] == 0.0
+    totals = results.runs["consensus"].table("totals")
+    assert totals["carried_kw"].tolist() == [100.0, 120.0]
+    assert totals["limits_above"].tolist() == [0, 0]
+
+
+def test_only_a_flow_above_its_limit_is_beyond_every_controller(results):
+    """The inflexible load is more than the meter estimates for all four rows."""
+    rows = results.runs["consensus"].table("limits")
+    rows["base_kw"], rows["limit_kw"] = 90.0, 80.0
+    rows.loc[rows["limit"] == "Trafo-1", ["loading_percent", "counts"]] = 300.0, False  # a voltage
+    summary = results.runs["consensus"].table("limit_summary").set_index("limit")
+    assert summary["hopeless_steps"].to_dict() == {"Trafo-0": 1, "Trafo-1": 0}
+    assert summary["hopeless_first"]["Trafo-0"] == TIMES[1]
+
+
+def test_what_was_asked_for_is_of_the_kinds_that_ask_and_the_cost_of_flexibility_of_all(results):
+    """A roof asks to feed in 3 kWh, and feeds in 2."""
+    tables = dict(results.runs["consensus"].tables)
+    devices = _table(
+        "devices",
+        time=TIMES.repeat(2),
+        kind=["electric_vehicle", "pv"] * 2,
+        household=["Household-0", "Household-1"] * 2,
+        requested_kwh=[2.0, -1.0, 0.0, -2.0],
+        served_kwh=[1.0, -1.0, 1.0, -1.0],
+    )
+    of_run = Run(tables | {"devices": devices})
+    totals = of_run.table("totals")
+    assert totals["asked_kwh"].tolist() == [2.0, 0.0]
+    assert totals["served_kwh"].tolist() == [1.0, 1.0]
+    assert totals["requested_kwh"].tolist() == [1.0, -2.0]
+    values = kpis(dataclasses.replace(results, runs={"consensus": of_run}))["consensus"]
+    # 0.4 · (4 · 0.25 - 1) + 0.8 · (5 · 0.25 + 2)
+    assert values["flexibility_cost_eur"] == pytest.approx(2.6)

@@ -111,6 +111,7 @@ def test_limits_that_nobody_can_hold_and_steps_without_solution_are_told(results
     run = results.runs["consensus"]
     limits, grid = run.tables["limits"].copy(), run.tables["grid"].copy()
     limits.loc[limits.index[:2], "base_kw"] = limits["limit_kw"].max() + 1.0
+    limits.loc[limits.index[:2], "loading_percent"] = 120.0
     grid.loc[3, "converged"] = False
     changed = dataclasses.replace(run, tables={**run.tables, "limits": limits, "grid": grid})
     told = warnings(dataclasses.replace(results, runs={"consensus": changed}, warnings=("Given.",)))
@@ -131,6 +132,7 @@ def test_a_limit_that_no_price_held_is_told_unless_the_inflexible_load_is_why(re
     rows = limits.index[limits["limit"] == "Trafo-1"][10:13]
     limits.loc[rows, "saturated"] = True
     limits.loc[rows[0], "base_kw"] = limits["limit_kw"].max() + 1.0
+    limits.loc[rows[0], "loading_percent"] = 120.0
     changed = dataclasses.replace(run, tables={**run.tables, "limits": limits})
     told = warnings(dataclasses.replace(results, runs={"consensus": changed}))
     assert told == [
