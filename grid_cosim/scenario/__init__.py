@@ -5,6 +5,7 @@ Paths in a scenario are relative to its own folder.
 
 from __future__ import annotations
 
+from grid_cosim.scenario.grid import Event, PowerFlowSection
 from grid_cosim.scenario.reading import load_scenario, parse_scenario
 from grid_cosim.scenario.sections import (
     CONTROLLERS,
@@ -12,8 +13,6 @@ from grid_cosim.scenario.sections import (
     ControllerName,
     Coordination,
     DeviceSection,
-    Event,
-    PowerFlowSection,
     Scenario,
     Tariff,
 )

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from grid_cosim.coordination import GraphKind
+from grid_cosim.scenario.base import Fraction, Positive, Section
+from grid_cosim.scenario.grid import Event, FeederSection, Limits, PowerFlowSection
 
 ControllerName = Literal[
     "uncontrolled", "independent", "consensus", "centralised", "dimming", "time_of_use", "optimum"
@@ -17,17 +19,11 @@ ControllerName = Literal[
 CONTROLLERS: tuple[ControllerName, ...] = get_args(ControllerName)
 """All that there are."""
 
-Positive = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199  # what all libraries can count in
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class Time(_Section):
+class Time(Section):
     """When, how long, and in which steps."""
 
     start: datetime = datetime(2016, 1, 4, 12)
@@ -94,94 +90,7 @@ class Time(_Section):
         return [self.start + timedelta(minutes=self.step_minutes * k) for k in range(self.n_steps)]
 
 
-class FeederSection(_Section):
-    """The network."""
-
-    source: str = "schutterwald:2"
-    """A name (`grid-cosim feeders` lists them), `simbench:<code>`, or a pandapower JSON or Excel file."""
-    limit_share: Positive = 1.0
-    """Share of every transformer's rating that may be used."""
-    slack_vm_pu: Annotated[float, Field(gt=0.8, lt=1.2)] | None = None
-    """Voltage that the external grids hold; without it the network's own (of `schutterwald` 0.965)."""
-    unbalanced: bool = False
-    """Limits and power flow per phase; the network must say which phase each home is connected to, and have
-    zero-sequence data."""
-
-
-class Limits(_Section):
-    """What the households must keep together."""
-
-    transformers: bool = True
-    """Whether every transformer that supplies homes is a limit, at all voltage levels."""
-    lines: Literal["none", "near", "all"] = "none"
-    """Which lines and cables that supply homes are limits; `near`: see `near_percent`."""
-    voltage: Literal["none", "near", "all"] = "none"
-    """Where the voltage band is a limit: nowhere, or at the ends of cables (in a mesh at all homes)."""
-    near_percent: Annotated[float, Field(ge=0, le=100)] = 70.0
-    """Without control an element must come above this share of its limit, or of the least that events leave
-    of it, to be `near` it, in percent. Where control moves demand to (cheap hours, batteries) is not
-    foreseen: `all` is safe."""
-    line_share: Positive = 1.0
-    """Share of every line's rating that may be used."""
-    vm_min_pu: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """Lower end of the voltage band (EN 50160: 0.9)."""
-    vm_max_pu: Annotated[float, Field(gt=1, lt=2)] = 1.1
-    """Upper end of the voltage band (EN 50160: 1.1)."""
-    vm_margin_pu: Annotated[float, Field(ge=0, lt=0.05)] = 0.004
-    """So far inside the band the watched ends are kept: as much may be lost on the way to a home beside."""
-    reverse: Literal["auto"] | bool = "auto"
-    """Limits against generation, too; `auto`: where so much can be generated that they come near."""
-
-    @property
-    def only_transformers(self) -> bool:
-        """Whether nothing but the flow through transformers is limited."""
-        return self.transformers and self.lines == self.voltage == "none"
-
-    @model_validator(mode="after")
-    def _any(self) -> Self:
-        if not self.transformers and self.lines == self.voltage == "none":
-            raise ValueError("got no transformers, lines or voltage, expected at least one kind of limit")
-        return self
-
-
-class Event(_Section):
-    """Something that moves limits for a time."""
-
-    kind: Literal["signal", "rating"]
-    """`signal`: a grid operator lowers what may be used; `rating`: the rating changes, as in wind."""
-    element: str | Annotated[tuple[str, ...], Field(min_length=1)]
-    """What is concerned: `Trafo-3`, `Line-7`, a list of them, `all transformers` or `all lines`."""
-    begin: Annotated[float, Field(ge=0)] | datetime = 0.0
-    """When it begins: hours since the start of the run, or a local time."""
-    end: Positive | datetime | None = None
-    """When it ends, likewise; at the latest, and without it, with the run."""
-    share: Positive | None = None
-    """Share of the rating that may be used, at most 1; or factor on the rating."""
-    source: str | None = None
-    """For `rating`: factors that change, from a CSV or Parquet file with a column `factor`."""
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """What is concerned, one or several."""
-        return (self.element,) if isinstance(self.element, str) else self.element
-
-    @model_validator(mode="after")
-    def _says_how_much(self) -> Self:
-        if self.kind == "signal" and (self.share is None or self.source is not None):
-            raise ValueError("a signal has a `share` and no `source`")
-        if self.kind == "signal" and (self.share or 0.0) > 1.0:
-            raise ValueError(
-                f"got a signal's share of {self.share:g}, expected at most 1: what raises a limit is a rating"
-            )
-        if (self.share is None) == (self.source is None):
-            raise ValueError("got both or neither of `share` and `source`, expected one of them")
-        for at in (self.begin, self.end):
-            if isinstance(at, datetime) and at.tzinfo is not None:
-                raise ValueError("expected local times without a zone")
-        return self
-
-
-class Homes(_Section):
+class Homes(Section):
     """The inflexible load of the households."""
 
     base_load: str = "simbench"
@@ -190,7 +99,7 @@ class Homes(_Section):
     """Mean yearly consumption of a home; without it that of German households. Only for `simbench`."""
 
 
-class Weather(_Section):
+class Weather(Section):
     """Outdoor temperature, and irradiance where there are photovoltaics."""
 
     source: str = "try2010_12_mannheim"
@@ -204,7 +113,7 @@ class Weather(_Section):
     """The same, east of Greenwich; clocks show Central European standard time."""
 
 
-class DeviceSection(_Section):
+class DeviceSection(Section):
     """One kind of flexible device."""
 
     share: Fraction | Literal["network"] = 0.5
@@ -218,7 +127,7 @@ class DeviceSection(_Section):
     and 1 for `battery`, `pv` and `v2g_vehicle`."""
 
 
-class _Window(_Section):
+class _Window(Section):
     """A part of every day, in local standard time."""
 
     from_hour: Annotated[float, Field(ge=0, lt=24)]
@@ -249,7 +158,7 @@ class Period(_Window):
     """What energy costs then."""
 
 
-class Tariff(_Section):
+class Tariff(Section):
     """What energy costs. Every home knows it for the next 24 hours."""
 
     energy_price_eur_per_kwh: Annotated[float, Field(ge=0)] = 0.30
@@ -277,7 +186,7 @@ DUAL_ITERATIONS = {"curve": 2, "newton": 4, "gradient": 1}
 """Dual iterations, or sweeps, of each dual step where a scenario says nothing."""
 
 
-class Coordination(_Section):
+class Coordination(Section):
     """How the agents of `consensus` agree on a price."""
 
     graph: GraphKind = "random_regular"
@@ -331,7 +240,7 @@ class Coordination(_Section):
         return self
 
 
-class Dimming(_Section):
+class Dimming(Section):
     """What the controller `dimming` does, after § 14a EnWG."""
 
     power_kw: Annotated[float, Field(ge=0)] = 4.2
@@ -349,22 +258,10 @@ class TimeOfUse(_Window):
     """Hour of the day at which it ends; below `from_hour`: on the next day."""
 
 
-class PowerFlowSection(_Section):
-    """The AC power flow."""
-
-    solver: Literal["auto", "power-grid-model", "pandapower"] = "auto"
-    """`auto`: power-grid-model where it can represent the network, else pandapower."""
-    check_every: Annotated[int, Field(ge=0)] = 32
-    """Every so many steps, the first among them, the solution is compared with a plain pandapower run; beyond
-    1e-5 pu the run stops. 0 for never."""
-    on_divergence: Literal["stop", "continue"] = "stop"
-    """What a step without a solution does; results until then are kept either way."""
-
-
 Detail = Literal["all", "summary", "none"]
 
 
-class RecordSection(_Section):
+class RecordSection(Section):
     """How much of a run is written down. KPIs and the table `totals` are exact at every level of detail.
 
     `all`: rows of every element and step, and a summary with one row per element; `summary`: that alone.
@@ -386,7 +283,7 @@ class RecordSection(_Section):
     """Rows of households, devices, lines and buses in every so-manieth step only."""
 
 
-class Scenario(_Section):
+class Scenario(Section):
     """All that decides what a run gives, in the order of a run."""
 
     title: str = "Unnamed scenario"
