@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from grid_cosim.coordination import CurveStep, NewtonStep
-from grid_cosim.coordination.duals.curve import CLOSE
+from grid_cosim.coordination.duals.curve import CLOSE, CLOSE_RATIO
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.cosim.meta import SimulatorName, markdown_table
 from grid_cosim.devices import (
@@ -324,7 +324,10 @@ def constants() -> str:
     refinement = ", ".join(f"{x:.3g}" for x in _default(CurveStep, "refinement"))
     rows = {
         "CurveStep.refinement": (refinement, "times the price just found: where a copy refines its curve"),
-        "CLOSE": (", ".join(f"{x:g}" for x in CLOSE), "and times that of the last step"),
+        "CLOSE, CLOSE_RATIO": (
+            f"{CLOSE}, {CLOSE_RATIO:g}",
+            "prices about the last one, and their ratio, against jumps",
+        ),
         "CurveStep.widest": (
             _default(CurveStep, "widest"),
             "ratio of two prices in a row above which the higher one is taken",

@@ -26,7 +26,6 @@ from grid_cosim.coordination import (
     communication,
     price_grid,
 )
-from grid_cosim.coordination.duals.curve import CLOSE
 from tests.coordination.demand import Affine, clearing_price, one_limit, some_homes
 
 PRICES = price_grid(5.0)
@@ -152,7 +151,7 @@ def test_messages_are_neighbours_times_rounds() -> None:
     state, second = curve.step(state, demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     # one number first; once awake, everybody passes that on once; then the curve
     assert (first.messages[0], second.messages[0]) == (20 * (50 + 1 + 50), 20 * (7 + 1 + 7))
-    numbers = 1 + len(PRICES) + len(curve.refinement) + len(CLOSE)
+    numbers = 1 + len(PRICES) + len(curve.refinement)
     assert second.message_bytes[0] == 20 * (7 * 8 * numbers + 1)
     assert second.rounds[0] == 7 + graph.hops[0] + 7
     assert graph.hops[0] == 10  # the farthest of ten in a ring is five away

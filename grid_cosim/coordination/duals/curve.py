@@ -22,6 +22,9 @@ from grid_cosim.coordination.duals.protocol import (
 )
 from grid_cosim.coordination.graph import CommunicationGraph, Turn
 
+_ROUNDING = 1e-12
+"""Of a sum, what adding up leaves: limits that hold exactly, such as one whose parts are all at theirs."""
+
 
 def price_grid(
     largest: float, *, n_prices: int = 32, smallest: float | None = None
@@ -57,11 +60,11 @@ def crossing(
     two neighbouring prices is more than `widest` times the other, nothing is known of what lies between:
     there it is the higher one, at which the row is surely ≤ 0.
     """
-    over = curve > 0.0
+    over = curve > _ROUNDING * np.abs(curve).max(axis=1, keepdims=True)
     right = np.clip(over.sum(axis=1), 1, curve.shape[1] - 1)
     row = np.arange(len(curve))
     high, low = curve[row, right - 1], curve[row, right]
-    inside = (high > 0.0) & (low <= 0.0)
+    inside = over.any(axis=1) & ~over[:, -1]
     share = np.where(inside, high, 0.0) / np.where(inside, high - low, 1.0)
     below, above = prices[row, right - 1], prices[row, right]
     price = below + share * (above - below)
@@ -89,9 +92,12 @@ def interpolated(
 
 REFINEMENT = tuple(np.geomspace(0.77, 1.3, 12).tolist())
 """Multiples of the price just found at which a node tells more; they reach the neighbouring grid prices."""
-CLOSE = (0.98, 0.988, 0.994, 0.998, 1.002, 1.006, 1.012, 1.02)
-"""And of the price found last: where answers jump, as those of roofs do at what energy is worth, the price
-hardly moves from step to step, and what lies between two points of the wider ones is not known."""
+CLOSE, CLOSE_RATIO = 12, 1.005
+"""So many prices of a lattice with that ratio about the price found last: where answers jump, as those of
+roofs do at what energy is worth, the price hardly moves from step to step, and what lies between two points of
+the wider ones is not known. A lattice price has the same place in everybody's message, so that copies with
+slightly different prices speak of the same ones; of its ends, where they may not, nothing is read."""
+_ENDS = 3
 
 _FLAG_BYTES = 1
 
@@ -120,11 +126,13 @@ class CurveStep:
     rounds each. In the first round a neighbour learns one's own curve, after that mixtures.
 
     Between two prices the sum is not known. So in all exchanges but the first a node tells by how much its
-    true power at `refinement` times the price that it has found, and close to that of the last step, differs
-    from its interpolated curve there (with one exchange it tells both at once, about the last step's). The
-    copies need not agree on that price: the differences are small, and refer to nearly the same one. Between
-    prices that lie further apart than `widest` (and those of `refinement` do not) nothing is known, and the
-    higher one is taken: it errs to the safe side until it is refined.
+    true power at `refinement` times the price that it has found differs from its interpolated curve there
+    (with one exchange it tells both at once, about the last step's). The copies need not agree on that price:
+    the differences are small, and refer to nearly the same one, after a first exchange mostly to the same price
+    of the grid. Where there are limits against generation a node also tells of prices close to the last one
+    (`CLOSE`), unless links may fail: copies are too far apart for that then. Between prices that lie further
+    apart than `widest` (and those of `refinement` do not) nothing is known, and the higher one is taken: it
+    errs to the safe side until it is refined.
 
     Nested limits that carry all of what is behind them find their price levels from the inside out, and
     prices follow from these (`levels`): nothing has to be iterated between them. Other limits (parallel
@@ -241,6 +249,7 @@ class _Talk:
         self.tally = Tally.zero(step.graph)
         self._step, self._demand, self._rng = step, demand, rng
         self._copies = step.graph.copies
+        self._jumps = step.outage is None and bool((self._copies.weight < 0.0).any())
 
     def awake(self, price: Float[np.ndarray, "copies"]) -> Bool[np.ndarray, "limits"]:
         """Limits of which some node does not know that they are slack; `price` is that of the last step."""
@@ -376,10 +385,13 @@ class _Talk:
         """Prices of every copy's own refinement: about what it found, the smallest where that was 0."""
         if not self._step.refinement:
             return np.zeros((len(found), 0))
-        parts = []
-        for about, multiples in ((found, self._step.refinement), (last, CLOSE)):
-            size = np.maximum(np.abs(about), self._step.prices[1])[:, None] * np.array(multiples)
-            parts.append(np.where(about[:, None] < 0.0, -size, size))
+        smallest = self._step.prices[1]
+        size = np.maximum(np.abs(found), smallest)[:, None] * np.array(self._step.refinement)
+        parts = [np.where(found[:, None] < 0.0, -size, size)]
+        if self._jumps:
+            place = np.round(np.log(np.maximum(np.abs(last), smallest) / smallest) / np.log(CLOSE_RATIO))
+            size = smallest * CLOSE_RATIO ** _lattice(place)
+            parts.append(np.where(last[:, None] < 0.0, -size, size))
         return np.asarray(np.clip(np.hstack(parts), fixed[0], fixed[-1]))
 
     def _read(
@@ -391,7 +403,13 @@ class _Talk:
     ) -> _Read:
         """Crossing of each copy's refined curve, of the whole one where that does not reach."""
         widest = self._step.widest
-        refined, points = _sorted(missed + interpolated(mean, fixed, points), points)
+        refined = missed + interpolated(mean, fixed, points)
+        if self._jumps:
+            wide, close = np.split(points, [len(self._step.refinement)], axis=1)
+            kept = np.argsort(close, axis=1)[:, _ENDS:-_ENDS] + wide.shape[1]
+            kept = np.hstack([np.tile(np.arange(wide.shape[1]), (len(kept), 1)), kept])
+            refined, points = (np.take_along_axis(part, kept, axis=1) for part in (refined, points))
+        refined, points = _sorted(refined, points)
         price, never = crossing(monotone(refined), points, widest=widest)
         beyond = np.flatnonzero((refined[:, 0] <= 0.0) | (refined[:, -1] > 0.0))
         if beyond.size:
@@ -399,6 +417,12 @@ class _Talk:
             power, prices = _sorted(np.hstack([mean[beyond], refined[beyond]]), prices)
             price[beyond], never[beyond] = crossing(monotone(power), prices, widest=widest)
         return price, never
+
+
+def _lattice(place: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows points"]:
+    """The places about one's own, each in the column that it has for everybody."""
+    column = np.arange(CLOSE)
+    return np.asarray(place[:, None] + (column - place[:, None] + CLOSE // 2) % CLOSE - CLOSE // 2)
 
 
 def _sorted(
