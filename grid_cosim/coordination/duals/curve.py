@@ -94,8 +94,8 @@ REFINEMENT = tuple(np.geomspace(0.77, 1.3, 12).tolist())
 """Multiples of the price just found at which a node tells more; they reach the neighbouring grid prices."""
 CLOSE, CLOSE_RATIO = 12, 1.005
 """So many prices of a lattice with that ratio about the price found last: where answers jump, as those of
-roofs do at what energy is worth, the price hardly moves from step to step, and what lies between two points of
-the wider ones is not known. A lattice price has the same place in everybody's message, so that copies with
+roofs do at what energy is worth, the price hardly moves from step to step, and what lies between two points
+of the wider ones is not known. A lattice price has the same place in everybody's message, so that copies with
 slightly different prices speak of the same ones; of its ends, where they may not, nothing is read."""
 _ENDS = 3
 
@@ -128,11 +128,11 @@ class CurveStep:
     Between two prices the sum is not known. So in all exchanges but the first a node tells by how much its
     true power at `refinement` times the price that it has found differs from its interpolated curve there
     (with one exchange it tells both at once, about the last step's). The copies need not agree on that price:
-    the differences are small, and refer to nearly the same one, after a first exchange mostly to the same price
-    of the grid. Where there are limits against generation a node also tells of prices close to the last one
-    (`CLOSE`), unless links may fail: copies are too far apart for that then. Between prices that lie further
-    apart than `widest` (and those of `refinement` do not) nothing is known, and the higher one is taken: it
-    errs to the safe side until it is refined.
+    the differences are small, and refer to nearly the same one, after a first exchange mostly to the same
+    price of the grid. Where there are limits against generation a node also tells of prices close to the last
+    one (`CLOSE`), unless links may fail: copies are too far apart for that then. Between prices that lie
+    further apart than `widest` (and those of `refinement` do not) nothing is known, and the higher one is
+    taken: it errs to the safe side until it is refined.
 
     Nested limits that carry all of what is behind them find their price levels from the inside out, and
     prices follow from these (`levels`): nothing has to be iterated between them. Other limits (parallel
