@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pandapower as pp
 import pytest
-from hypothesis import Phase, example, given, settings
+from hypothesis import Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from pandapower.auxiliary import pandapowerNet
 
@@ -175,7 +175,11 @@ def test_changes_together(which: set[int]) -> None:
     net = builders.two_levels()
     for i in sorted(which):
         CHANGES[i](net)
-    assert_same_solutions(load_feeder(net), largest_kw=10.0)
+    feeder = load_feeder(net)
+    loaded = solve(PandapowerFlow(feeder), np.full(feeder.connection_buses.size, 10.0))
+    # where the voltage collapses both solvers stop somewhere on the way
+    assume(loaded.converged and np.nanmin(loaded.vm_pu) > 0.7)
+    assert_same_solutions(feeder, largest_kw=10.0)
 
 
 @pytest.mark.parametrize("make", [builders.parallel_transformers, builders.fed_from_below, builders.fishbone])
