@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Complex, Float
 from power_grid_model import PowerGridModel, initialize_array
 from power_grid_model.errors import PowerGridError
@@ -272,8 +273,8 @@ class _Sources:
         return sources[: self._n_external], sources[self._n_external :]
 
 
-def _product(table: object, *columns: str) -> np.ndarray:
-    return np.prod([table[column].to_numpy(dtype=float) for column in columns], axis=0)  # type: ignore[index]
+def _product(table: pd.DataFrame, *columns: str) -> np.ndarray:
+    return np.prod([table[column].to_numpy(dtype=float) for column in columns], axis=0)
 
 
 def _loads(node_mva: Complex[np.ndarray, "*batch loaded_nodes"]) -> dict[str, np.ndarray]:

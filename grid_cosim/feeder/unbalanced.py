@@ -11,6 +11,7 @@ from copy import deepcopy
 
 import numpy as np
 import pandapower as pp
+import pandas as pd
 from jaxtyping import Complex, Float
 from pandapower.auxiliary import LoadflowNotConverged, pandapowerNet
 from power_grid_model import PowerGridModel, WindingType, initialize_array
@@ -314,31 +315,31 @@ def _fill_trafos(trafo: np.ndarray, net: pandapowerNet) -> None:
     trafo["r_grounding_to"], trafo["x_grounding_to"] = ohm.real, ohm.imag
 
 
-def _with_taps(table: object, side: str) -> np.ndarray:
+def _with_taps(table: pd.DataFrame, side: str) -> np.ndarray:
     """Rated voltage (kV) of a side, its tap changer included."""
-    kv = table[f"vn_{side}_kv"].to_numpy(dtype=float)  # type: ignore[index]
-    steps = (table["tap_pos"] - table["tap_neutral"]).fillna(0.0).to_numpy(dtype=float)  # type: ignore[index]
-    step_percent = table["tap_step_percent"].fillna(0.0).to_numpy(dtype=float)  # type: ignore[index]
-    here = (table["tap_side"] == side) & (table["tap_changer_type"] == "Ratio")  # type: ignore[index]
+    kv = table[f"vn_{side}_kv"].to_numpy(dtype=float)
+    steps = (table["tap_pos"] - table["tap_neutral"]).fillna(0.0).to_numpy(dtype=float)
+    step_percent = table["tap_step_percent"].fillna(0.0).to_numpy(dtype=float)
+    here = (table["tap_side"] == side) & (table["tap_changer_type"] == "Ratio")
     return np.where(here.to_numpy(), kv * (1.0 + steps * step_percent / 100.0), kv)
 
 
-def _short_circuit_pu(table: object, sequence: str) -> Complex[np.ndarray, " trafos"]:
-    r = table[f"vkr{sequence}_percent"].to_numpy(dtype=float) / 100.0  # type: ignore[index]
-    z = table[f"vk{sequence}_percent"].to_numpy(dtype=float) / 100.0  # type: ignore[index]
+def _short_circuit_pu(table: pd.DataFrame, sequence: str) -> Complex[np.ndarray, " trafos"]:
+    r = table[f"vkr{sequence}_percent"].to_numpy(dtype=float) / 100.0
+    z = table[f"vk{sequence}_percent"].to_numpy(dtype=float) / 100.0
     return r + 1j * np.sqrt(z**2 - r**2)
 
 
-def _zero_sequence_pu(table: object) -> Complex[np.ndarray, " trafos"]:
+def _zero_sequence_pu(table: pd.DataFrame) -> Complex[np.ndarray, " trafos"]:
     """Seen from the low-voltage side of Dyn, as pandapower has it: the delta is a short circuit.
 
     In series the part of the leakage at the low-voltage side, then the magnetising impedance beside the part
     at the high-voltage side.
     """
     z = _short_circuit_pu(table, "0")
-    at_hv = table["si0_hv_partial"].to_numpy(dtype=float)  # type: ignore[index]
-    mag_rx = table["mag0_rx"].to_numpy(dtype=float)  # type: ignore[index]
-    size = np.abs(z) * table["mag0_percent"].to_numpy(dtype=float) / 100.0  # type: ignore[index]
+    at_hv = table["si0_hv_partial"].to_numpy(dtype=float)
+    mag_rx = table["mag0_rx"].to_numpy(dtype=float)
+    size = np.abs(z) * table["mag0_percent"].to_numpy(dtype=float) / 100.0
     magnetising = size * (mag_rx + 1j) / np.sqrt(mag_rx**2 + 1.0)
     return (1.0 - at_hv) * z + at_hv * z * magnetising / (at_hv * z + magnetising)
 

@@ -27,14 +27,8 @@ from grid_cosim.results import Results, Run
 
 _DASHED: dict[str, Any] = {"line_color": INK, "line_dash": "6 4", "line_width": 1.5}
 
-
 MOST_LIMITS = 24
 """Limits whose curves a page holds at most, the most loaded ones."""
-
-
-def worst_limit(results: Results) -> str:
-    """The limit that came closest to, or farthest beyond, its limit in any run."""
-    return limits_shown(results)[0]
 
 
 def limits_shown(results: Results) -> list[str]:
