@@ -20,7 +20,7 @@ from grid_cosim.coordination import (
     own_share_price,
     price_grid,
 )
-from grid_cosim.coordination.duals.curve import crossing, interpolated, monotone
+from grid_cosim.coordination.duals.reading import crossing, interpolated, monotone
 from tests.coordination.demand import Logistic, clearing_price, one_limit, some_homes
 from tests.coordination.village import live
 

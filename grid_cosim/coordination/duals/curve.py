@@ -20,75 +20,8 @@ from grid_cosim.coordination.duals.protocol import (
     negotiated,
     own_values,
 )
+from grid_cosim.coordination.duals.reading import by_price, crossing, interpolated, monotone
 from grid_cosim.coordination.graph import CommunicationGraph, Turn
-
-_ROUNDING = 1e-12
-"""Of a sum, what adding up leaves: limits that hold exactly, such as one whose parts are all at theirs."""
-
-
-def price_grid(
-    largest: float, *, n_prices: int = 32, smallest: float | None = None
-) -> Float[np.ndarray, "prices"]:
-    """0 and `n_prices` - 1 prices, geometric from `smallest` to `largest`.
-
-    `smallest` is a thousandth of the largest unless given.
-    """
-    first = largest / 1000.0 if smallest is None else smallest
-    if n_prices < 3 or not 0.0 < first < largest:
-        raise ValueError(
-            f"got n_prices={n_prices}, smallest={first}, largest={largest}; expected 0 < smallest < largest"
-        )
-    return np.concatenate([[0.0], np.geomspace(first, largest, n_prices - 1)])
-
-
-def monotone(curve: Float[np.ndarray, "rows prices"]) -> Float[np.ndarray, "rows prices"]:
-    """Non-increasing rows: the middle of the two envelopes; rows that are non-increasing stay as they are."""
-    below = np.minimum.accumulate(curve, axis=1)
-    above = np.maximum.accumulate(curve[:, ::-1], axis=1)[:, ::-1]
-    return 0.5 * (below + above)
-
-
-def crossing(
-    curve: Float[np.ndarray, "rows prices"],
-    prices: Float[np.ndarray, "rows prices"],
-    *,
-    widest: float | None = None,
-) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
-    """Lowest price at which each non-increasing row is ≤ 0, linear between its prices; and where none is.
-
-    Its lowest price where the row starts at or below 0, its largest where it never gets there. Where one of
-    two neighbouring prices is more than `widest` times the other, nothing is known of what lies between:
-    there it is the higher one, at which the row is surely ≤ 0.
-    """
-    over = curve > _ROUNDING * np.abs(curve).max(axis=1, keepdims=True)
-    right = np.clip(over.sum(axis=1), 1, curve.shape[1] - 1)
-    row = np.arange(len(curve))
-    high, low = curve[row, right - 1], curve[row, right]
-    inside = over.any(axis=1) & ~over[:, -1]
-    share = np.where(inside, high, 0.0) / np.where(inside, high - low, 1.0)
-    below, above = prices[row, right - 1], prices[row, right]
-    price = below + share * (above - below)
-    if widest is not None:
-        apart = above - below > (widest - 1.0) * np.minimum(np.abs(above), np.abs(below))
-        price = np.where(apart, above, price)
-    never = over[:, -1]
-    return np.where(never, prices[:, -1], np.where(over[:, 0], price, prices[:, 0])), never
-
-
-def interpolated(
-    curve: Float[np.ndarray, "rows prices"],
-    prices: Float[np.ndarray, "prices"],
-    at: Float[np.ndarray, "rows points"],
-) -> Float[np.ndarray, "rows points"]:
-    """Every row's linear interpolation at its own points, which lie within `prices`."""
-    left = np.clip(np.searchsorted(prices, at, side="right") - 1, 0, len(prices) - 2)
-    share = (at - prices[left]) / np.diff(prices)[left]
-    row = np.arange(len(curve))[:, None]
-    between: Float[np.ndarray, "rows points"] = (
-        curve[row, left] * (1.0 - share) + curve[row, left + 1] * share
-    )
-    return between
-
 
 REFINEMENT = tuple(np.geomspace(0.77, 1.3, 12).tolist())
 """Multiples of the price just found at which a node tells more; they reach the neighbouring grid prices."""
@@ -409,12 +342,12 @@ class _Talk:
             kept = np.argsort(close, axis=1)[:, _ENDS:-_ENDS] + wide.shape[1]
             kept = np.hstack([np.tile(np.arange(wide.shape[1]), (len(kept), 1)), kept])
             refined, points = (np.take_along_axis(part, kept, axis=1) for part in (refined, points))
-        refined, points = _sorted(refined, points)
+        refined, points = by_price(refined, points)
         price, never = crossing(monotone(refined), points, widest=widest)
         beyond = np.flatnonzero((refined[:, 0] <= 0.0) | (refined[:, -1] > 0.0))
         if beyond.size:
             prices = np.hstack([np.tile(fixed, (beyond.size, 1)), points[beyond]])
-            power, prices = _sorted(np.hstack([mean[beyond], refined[beyond]]), prices)
+            power, prices = by_price(np.hstack([mean[beyond], refined[beyond]]), prices)
             price[beyond], never[beyond] = crossing(monotone(power), prices, widest=widest)
         return price, never
 
@@ -423,11 +356,3 @@ def _lattice(place: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows points
     """The places about one's own, each in the column that it has for everybody."""
     column = np.arange(CLOSE)
     return np.asarray(place[:, None] + (column - place[:, None] + CLOSE // 2) % CLOSE - CLOSE // 2)
-
-
-def _sorted(
-    power: Float[np.ndarray, "rows points"], prices: Float[np.ndarray, "rows points"]
-) -> tuple[Float[np.ndarray, "rows points"], Float[np.ndarray, "rows points"]]:
-    """Both in the order of the prices."""
-    order = np.argsort(prices, axis=1, kind="stable")
-    return np.take_along_axis(power, order, axis=1), np.take_along_axis(prices, order, axis=1)

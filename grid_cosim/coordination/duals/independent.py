@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from grid_cosim.coordination.duals.bisection import least_price
-from grid_cosim.coordination.duals.curve import crossing, monotone
 from grid_cosim.coordination.duals.protocol import Demand
+from grid_cosim.coordination.duals.reading import crossing, monotone
 
 _HALVINGS = 30
 """The bracket of one grid interval shrinks by 1e-9."""
