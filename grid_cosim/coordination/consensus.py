@@ -153,6 +153,14 @@ class Memory:
         told = None if self.told is None else self.told[rows]
         return Memory(self.value[rows], self.running[rows], told)
 
+    def outdated(self, rows: Int[np.ndarray, "some"] | slice) -> Memory:
+        """The same where what some nodes have told counts as nothing told: it is too long ago."""
+        if self.told is None:
+            return self
+        told = self.told.copy()
+        told[rows] = False
+        return Memory(self.value, self.running, told)
+
     def updated(self, rows: Int[np.ndarray, "some"] | slice, part: Memory, n_nodes: int) -> Memory:
         """The same with what some of its `n_nodes` nodes know now."""
         if part.value is None or part.running is None:

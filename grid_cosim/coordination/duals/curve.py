@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -121,6 +121,7 @@ class CurveStep:
         talk = _Talk(self, demand, offset_kw - limit_kw, rng, state)
         awake = talk.awake(state.price)
         caps, others = self._parts(awake, awake if state.awake is None else awake & ~state.awake)
+        talk.begin_anew(part for part in (*caps, *others) if part.woken)
         talk.price = np.where(self._is_cap | ~awake[self.graph.copies.limit], 0.0, state.price)
         for _ in range(self.passes if others else 1):
             talk.settle_caps(caps)
@@ -200,38 +201,40 @@ class _Talk:
         mixed = self._mix(0, whole, slice(None), own_values(whole, drawn_kw[:, None], self.excess_kw))
         # what is no number wakes everybody
         awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1])
-        awake |= self._beside_the_other_sense(awake)
+        awake = self._with_those_beside(awake)
         limits, messages = np.flatnonzero(awake), step.graph.messages_per_round
         self.tally.rounds += step.graph.hops
         self.tally.sent(limits, messages[limits], _FLAG_BYTES)
         return np.asarray(awake)
 
-    def _beside_the_other_sense(self, awake: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "limits"]:
-        """Limits that share a home with an awake one of the other sense, and so on."""
-        forward = self._copies.senses > 0.0
-        if forward.all():
-            return awake
-        coupling = self._copies.coupling
-        beside = np.zeros_like(awake)
-        while True:
-            behind = [(np.abs(coupling.T) @ (awake & side)) > 0.0 for side in (forward, ~forward)]
-            touched = [(np.abs(coupling) @ homes) > 0.0 for homes in behind]
-            found = np.where(forward, touched[1], touched[0]) & ~awake
+    def _with_those_beside(self, awake: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "limits"]:
+        """And limits that share a home with an awake one of the other sense, and so on."""
+        forward, coupling = self._copies.senses > 0.0, np.abs(self._copies.coupling)
+        while not forward.all():
+            behind = [(coupling.T @ (awake & side)) > 0.0 for side in (forward, ~forward)]
+            beside = [(coupling @ homes) > 0.0 for homes in behind]
+            found = np.where(forward, beside[1], beside[0]) & ~awake
             if not found.any():
-                return beside
-            beside, awake = beside | found, awake | found
+                break
+            awake = awake | found
+        return awake
+
+    def begin_anew(self, parts: Iterable[_Part]) -> None:
+        """The next exchange of these takes the rounds of a cold start."""
+        for part in parts:
+            for k in (1 + part.k, 1 + len(self._step.graph.turns) + part.k):
+                self.memory[k] = self.memory[k].outdated(part.rows)
 
     def settle_caps(self, parts: list[_Part]) -> None:
         """Levels from the inside out, then prices from the outside in."""
         step, n_households = self._step, self._copies.n_households
         others = self._copies.local_price(np.where(step._is_cap, 0.0, self.price))
+        plain = not others.any()
         inside = Inside.nothing(n_households)
         for part in reversed(parts):
-            turn, plain = part.turn, not others.any()
+            turn = part.turn
 
-            def asked(
-                level: Prices, turn: Turn = turn, plain: bool = plain, inside: Inside = inside
-            ) -> Prices:
+            def asked(level: Prices, turn: Turn = turn, inside: Inside = inside) -> Prices:
                 if len(level) == 1 and plain and not inside.acts_on(turn, level[0, 0]):
                     return np.broadcast_to(turn.weight[0] * level, (len(turn.held), level.shape[1]))
                 return inside.answered(turn, level) + others[turn.household, None]
@@ -259,7 +262,7 @@ class _Talk:
         points, told = self._points(last, last, fixed), own
         if at_once:
             told = np.hstack([own, self._missed(turn, asked, points, fixed, own)])
-        mixed = self._mix(1 + part.k, turn, part.rows, told, woken=part.woken)
+        mixed = self._mix(1 + part.k, turn, part.rows, told)
         mean = mixed[:, :n_fixed]
         if at_once:
             found = self._read(fixed, mean, mixed[:, n_fixed:], points)
@@ -269,7 +272,7 @@ class _Talk:
             points = self._points(found[0], last, fixed)
             missed = self._missed(turn, asked, points, fixed, own)
             k = 1 + len(step.graph.turns) + part.k
-            mixed = self._mix(k, turn, part.rows, missed, woken=part.woken)
+            mixed = self._mix(k, turn, part.rows, missed)
             last, found = found[0], self._read(fixed, mean, mixed, points)
         self.level[turn.rows], self.saturated[turn.rows] = found
 
@@ -279,14 +282,10 @@ class _Talk:
         turn: Turn,
         rows: Int[np.ndarray, "rows"] | slice,
         values: Float[np.ndarray, "rows features"],
-        *,
-        woken: bool = False,
     ) -> Float[np.ndarray, "rows features"]:
         """Exchange values among a turn's nodes; what they remember is `memory[k]`."""
         step = self._step
         memory = self.memory[k].of(rows)
-        if woken and memory.told is not None:
-            memory = replace(memory, told=np.zeros_like(memory.told))
         rounds = step.mixing.rounds(memory, step.rounds)
         exchange = Exchange.open(turn.links, rounds, step.outage, self._rng, accelerated=step.accelerated)
         entered = step.mixing.entering(memory, values)
