@@ -183,15 +183,19 @@ class Roofs(Answers):
         return -self.p_kw[:, None] * expit((mu + 0.3) / 0.001)
 
 
-def test_a_cliff_in_the_answer_is_found_from_the_second_step_on() -> None:
-    """Between the wider points of the refinement nobody knows where it is."""
-    roofs, copies = Roofs(np.full(80, 5.0)), Copies.of(csr_array(-np.ones((1, 80))))
+@pytest.mark.parametrize("n", [80, 400])
+def test_a_cliff_in_the_answer_is_found_from_the_second_step_on(n: int) -> None:
+    """Between the wider points of the refinement nobody knows where it is; far copies speak of other ones."""
+    copies = Copies.of(csr_array(-np.ones((1, n))))
     step = CurveStep(communication(copies, "random_regular"), price_grid(4.0, smallest=0.002), sweeps=2)
-    state, limit_kw = step.init(), np.array([200.0])
-    for k in range(6):
+    rng = np.random.default_rng(0)
+    size, state = rng.uniform(2.0, 8.0, n), step.init()
+    for k in range(14):
+        roofs = Roofs(size * (1.0 + 0.05 * k) * rng.uniform(0.8, 1.2, n))
+        limit_kw = np.array([0.5 * roofs.p_kw.sum()])
         state, agreed = step.step(state, demand=roofs, limit_kw=limit_kw, offset_kw=np.zeros(1))
         if k > 1:
-            assert abs(agreed.residual_kw[0]) < 0.03 * limit_kw[0]
+            assert abs(agreed.residual_kw[0]) < 0.02 * limit_kw[0]
 
 
 @pytest.mark.parametrize("n", [60, 1500])
@@ -213,6 +217,23 @@ def test_a_limit_that_wakes_is_held_at_once(n: int) -> None:
         if not quiet:
             assert agreed.residual_kw[0] > -0.02 * free
             assert np.ptp(agreed.price) < 0.1 * agreed.price.mean()
+
+
+def test_a_limit_that_has_slept_has_the_rounds_of_a_cold_start() -> None:
+    """What it remembers is of another day."""
+    n = 60
+    homes = some(PER_LINE * LINES, np.random.default_rng(1))
+    graph = communication(Copies.of(csr_array(np.ones((1, n)))), "random_regular")
+    mixing = TrackedMixing(cold_start_rounds(graph, accelerated=True))
+    step = CurveStep(graph, price_grid(4.0), sweeps=2, mixing=mixing, accelerated=True)
+    state, spread = step.init(), []
+    for size, share in ((1.0, 0.7), (1.0, 0.7), (0.3, 2.0), (1.5, 0.6)):
+        some_of = Affine(size * homes.top[:n], size * homes.fall[:n])
+        limit_kw = np.array([share * some_of.power_kw(np.zeros(n)).sum()])
+        state, agreed = step.step(state, demand=some_of, limit_kw=limit_kw, offset_kw=np.zeros(1))
+        spread.append(np.ptp(agreed.price) / max(agreed.price.mean(), 1e-9))
+    assert spread[2] == 0.0  # nothing to pay
+    assert spread[3] < spread[0]
 
 
 def test_a_price_of_the_other_sense_does_not_surprise_who_sleeps() -> None:

@@ -119,7 +119,7 @@ class CurveStep:
     ) -> tuple[DualState, Negotiated]:
         """Negotiate once; demand is asked anew before each turn."""
         talk = _Talk(self, demand, offset_kw - limit_kw, rng, state)
-        awake = talk.awake(state.price)
+        awake = talk.awake()
         caps, others = self._parts(awake, awake if state.awake is None else awake & ~state.awake)
         talk.begin_anew(part for part in (*caps, *others) if part.woken)
         talk.price = np.where(self._is_cap | ~awake[self.graph.copies.limit], 0.0, state.price)
@@ -185,19 +185,14 @@ class _Talk:
         self._copies = step.graph.copies
         self._jumps = step.outage is None and bool((self._copies.weight < 0.0).any())
 
-    def awake(self, price: Float[np.ndarray, "copies"]) -> Bool[np.ndarray, "limits"]:
-        """Limits of which some node does not know that they are slack; `price` is that of the last step."""
+    def awake(self) -> Bool[np.ndarray, "limits"]:
+        """Limits of which some node does not know that they are slack."""
         step, copies = self._step, self._copies
         if not step.quiet or step.outage is not None:
             return np.ones(copies.n_limits, dtype=bool)
         whole = step.graph.whole
-        # what a limit would see without a price: only prices of limits of the other sense raise that
-        at = (copies.local_price(np.where(sign * copies.weight > 0.0, price, 0.0)) for sign in (-1.0, 1.0))
-        raising, lowering = at
-        drawn_kw = self._demand.power_kw(raising)[whole.household]
-        if (whole.weight < 0.0).any():
-            opposite_kw = self._demand.power_kw(lowering)[whole.household]
-            drawn_kw = np.where(whole.weight > 0.0, drawn_kw, opposite_kw)
+        # prices of its own sense could only lower this, and limits of the other sense are looked at below
+        drawn_kw = self._demand.power_kw(np.zeros(copies.n_households))[whole.household]
         mixed = self._mix(0, whole, slice(None), own_values(whole, drawn_kw[:, None], self.excess_kw))
         # what is no number wakes everybody
         awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1])
