@@ -1,10 +1,11 @@
 """Limits of every kind at once: what is held, and how near the prices of nested limits come to the optimum's.
 
-    python benchmarks/nested.py areas [PATH=VALUE ...]    each area of Schutterwald, run through mosaik
-    python benchmarks/nested.py duals                     three levels, against the multipliers of the optimum
+    python benchmarks/nested.py areas [AREA ...] [PATH=VALUE ...]    areas of Schutterwald, run through mosaik
+    python benchmarks/nested.py duals                    three levels, against the multipliers of the optimum
 
-`areas`: the cold evening in each of the 14 areas, with transformers, lines and voltages as limits; settings
-may be overridden, for example `feeder.slack_vm_pu=1.0`. `duals`: 120 homes behind a substation, four
+`areas`: the cold evening in each of the 14 areas, or in those named (`2 11`), with transformers, lines and
+voltages as limits; settings may be overridden, for example `feeder.slack_vm_pu=1.0` or
+`controllers=['consensus','optimum']`. `duals`: 120 homes behind a substation, four
 transformers and twelve lines, of which some bind on every level; how far copies of the prices, their means,
 and what homes pay in all are from the multipliers that Clarabel finds, after one control step and after ten.
 """
@@ -46,10 +47,12 @@ KPIS = {
 PER_LINE, LINES, AREAS_BEHIND = 10, 12, 4
 
 
-def areas(overrides: list[str]) -> None:
+def areas(arguments: list[str]) -> None:
     """One line per area and controller."""
+    named = [int(argument) for argument in arguments if argument.isdecimal()]
+    overrides = [argument for argument in arguments if not argument.isdecimal()]
     print(f"{'area':>5} {'homes':>5} {'limits':>6} {'':>12} " + " ".join(f"{name:>10}" for name in KPIS))
-    for area in AREAS:
+    for area in named or AREAS:
         scenario = load_scenario(
             "cold_evening.toml",
             [
@@ -175,9 +178,9 @@ def _errors(kind: str, down: float, n_steps: int, seed: int) -> tuple[float, flo
 
 
 if __name__ == "__main__":
-    what, overrides = sys.argv[1:2], [argument for argument in sys.argv[2:] if "=" in argument]
+    what = sys.argv[1:2]
     if what == ["areas"]:
-        areas(overrides)
+        areas(sys.argv[2:])
     elif what == ["duals"]:
         duals()
     else:

@@ -6,48 +6,23 @@ The same scenario and seed give the same homes, weather and arrivals to every co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from grid_cosim import optimum
+from grid_cosim.arranging import arrangements, rearranged
 from grid_cosim.controllers import (
-    Controller,
-    Dimming,
-    Independent,
     Policies,
-    Priced,
-    TimeOfUse,
-    Uncontrolled,
-    own_feed_in_shares,
-    own_shares,
 )
-from grid_cosim.coordination import (
-    CommunicationGraph,
-    Copies,
-    CurveStep,
-    DualStep,
-    ExactStep,
-    FreshMixing,
-    GradientStep,
-    LinkOutage,
-    NewtonStep,
-    TrackedMixing,
-    bounds,
-    communication,
-    price_grid,
-    read_edge_list,
-)
-from grid_cosim.coordination.meters import Meters
 from grid_cosim.devices import Device, Sky, SunlitPopulation
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
 from grid_cosim.events import moving_limits
-from grid_cosim.feeder import Feeder, Gauges, load_feeder
+from grid_cosim.feeder import Feeder, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_devices, draw_fleet, seeded
 from grid_cosim.limiting import with_limits
-from grid_cosim.moving import MovingLimits
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_features
 from grid_cosim.policies.recipe import population_class
@@ -59,14 +34,13 @@ from grid_cosim.profiles import (
     outdoor_temperature,
     sky,
 )
-from grid_cosim.scenario import ControllerName, Coordination, DeviceSection, Scenario
+from grid_cosim.scenario import ControllerName, DeviceSection, Scenario
 from grid_cosim.shipped import shipped
 from grid_cosim.tariff import outlook_steps, share_of_steps
 
 _OUTLOOK_H = 24.0
 """How far the weather forecast of the heat pumps reaches."""
 
-_WITH_MARGIN: tuple[ControllerName, ...] = ("consensus", "centralised")
 _WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
 
 
@@ -153,32 +127,24 @@ def assemble(
 ) -> Neighbourhood:
     """The neighbourhood of a scenario under one controller; `fleet` where it has been drawn before."""
     fleet = scenario_fleet(scenario, feeder) if fleet is None else fleet
-    limits = feeder.limits
-    copies = Copies.of(limits.coupling, limits.level)
-    meters = Meters(
-        feeder.first_limit_kw(),
-        limits.limit_percent,
-        first_background_kw=feeder.background_on_limits_kw(scenario.time.first_quarter),
-        # a voltage's kW are counted from the voltage itself: no curve between them
-        curvature=np.where(limits.is_voltage, 0.0, Meters.curvature),
-        loss_share=np.where(limits.is_voltage, 0.0, Meters.loss_share),
-        margin=scenario.coordination.margin if controller in _WITH_MARGIN else 0.0,
-    )
     moving = moving_limits(scenario, feeder)
+    first, *later = arrangements(scenario, feeder, controller, fleet, moving)
     return Neighbourhood(
         household_names=feeder.home_names,
         connection=feeder.home_connection,
         connection_buses=feeder.connection_buses,
-        limit_names=limits.names,
-        gauges=Gauges.of(limits),
+        limit_names=feeder.limits.names,
+        gauges=first.gauges,
         moving=moving,
         fleet=fleet,
         policies={}
         if controller in _WITHOUT_POLICIES
         else scenario_policies(scenario, fleet, feeder.home_names),
-        copies=copies,
-        meters=meters,
-        controller=_controller(scenario, feeder, controller, fleet, copies, meters, moving),
+        copies=first.copies,
+        meters=first.meters,
+        controller=first.controller,
+        later=tuple(later),
+        rearranged_by=partial(rearranged, scenario, feeder, controller),
     )
 
 
@@ -264,126 +230,3 @@ def _ownership(kind: str, section: DeviceSection, feeder: Feeder) -> Ownership:
             [f"devices.{kind}.share: got 'network', expected a number, since {feeder.source} {knows}"],
         )
     return Ownership(population, feeder.has_heat_pump, section.power_factor)
-
-
-def _controller(
-    scenario: Scenario,
-    feeder: Feeder,
-    controller: ControllerName,
-    fleet: Fleet,
-    copies: Copies,
-    meters: Meters,
-    moving: MovingLimits | None,
-) -> Controller:
-    settings = scenario.coordination
-    prices = price_grid(
-        settings.largest_price_eur_per_kwh,
-        n_prices=settings.n_prices,
-        smallest=settings.smallest_price_eur_per_kwh,
-    )
-    match controller:
-        case "uncontrolled":
-            return Uncontrolled(copies)
-        case "independent":
-            members_kw = meters.first_limit_kw - _largest_background_kw(scenario, feeder)
-            members_kw = np.maximum(members_kw, 0.0)
-            shares_kw, feed_in_kw = own_shares(copies, members_kw), own_feed_in_shares(copies, members_kw)
-            return Independent(copies, shares_kw, prices, feed_in_kw)
-        case "consensus":
-            graph = scenario_graph(settings, feeder, copies, seed=scenario.seed)
-            return Priced(copies, _dual_step(settings, graph, prices), scenario.seed)
-        case "centralised":
-            return Priced(copies, ExactStep(copies, settings.largest_price_eur_per_kwh), scenario.seed)
-        case "dimming":
-            return Dimming(copies, scenario.dimming.power_kw)
-        case "time_of_use":
-            return TimeOfUse(copies, _surcharge(scenario))
-        case "optimum":
-            measure = optimum.by_power_flow(
-                feeder, scenario.time.quarters(), solver=scenario.power_flow.solver
-            )
-            steps = range(fleet.n_steps)
-            limit_percent = None if moving is None else np.stack([moving.at(step) for step in steps])
-            schedule = optimum.ac_schedule(
-                fleet, copies.coupling, meters, measure, limit_percent=limit_percent
-            )
-            return optimum.Scheduled(copies, schedule)
-
-
-def _surcharge(scenario: Scenario) -> Float[np.ndarray, "steps"]:
-    """What `time_of_use` asks for on top of the tariff in every step."""
-    time, rate = scenario.time, scenario.time_of_use
-    share = share_of_steps(
-        rate.from_hour, rate.to_hour, start_hour=time.start_hour, n_steps=time.n_steps, dt_h=time.dt_h
-    )
-    return share * rate.surcharge_eur_per_kwh
-
-
-def _largest_background_kw(scenario: Scenario, feeder: Feeder) -> np.ndarray:
-    """The most that other loads draw behind each limit within the horizon; shares are set beforehand."""
-    first, quarters = scenario.time.first_quarter, max(1, round(4 * scenario.time.hours))
-    drawn_kw = feeder.background_on_limits_over_kw(np.arange(first, first + quarters))
-    return np.asarray(np.maximum(drawn_kw.max(axis=1), 0.0))
-
-
-def scenario_graph(
-    settings: Coordination, feeder: Feeder, copies: Copies, *, seed: int
-) -> CommunicationGraph:
-    """Who talks to whom; `edges` is read for the graph of that name only."""
-    listed = settings.graph == "edges" and settings.edges is not None
-    return communication(
-        copies,
-        settings.graph,
-        seed=seed,
-        degree=settings.degree,
-        rewiring=settings.rewiring,
-        cables=feeder.cable_graph,
-        edges=read_edge_list(Path(str(settings.edges))) if listed else None,
-        names=feeder.home_names,
-        limit_names=feeder.limits.names,
-    )
-
-
-def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.ndarray) -> DualStep:
-    outage = LinkOutage(settings.link_outage) if settings.link_outage else None
-    mixing = (
-        TrackedMixing(_startup_rounds(settings, graph)) if settings.mixing == "tracked" else FreshMixing()
-    )
-    match settings.dual_step:
-        case "curve":
-            return CurveStep(
-                graph,
-                prices,
-                rounds=settings.rounds,
-                sweeps=settings.iterations,
-                mixing=mixing,
-                outage=outage,
-                accelerated=settings.accelerated,
-            )
-        case "newton":
-            return NewtonStep(
-                graph,
-                largest_price=settings.largest_price_eur_per_kwh,
-                smallest_price=settings.smallest_price_eur_per_kwh,
-                rounds=settings.rounds,
-                dual_iterations=settings.iterations,
-                mixing=mixing,
-                outage=outage,
-                accelerated=settings.accelerated,
-            )
-        case "gradient":
-            return GradientStep(
-                graph,
-                dual_step=settings.gradient_step,
-                rounds=settings.rounds,
-                dual_iterations=settings.iterations,
-                startup_rounds=settings.startup_rounds or 0,
-                outage=outage,
-            )
-
-
-def _startup_rounds(settings: Coordination, graph: CommunicationGraph) -> int:
-    if settings.startup_rounds is not None:
-        return settings.startup_rounds
-    accelerated = settings.accelerated and not settings.link_outage
-    return bounds.cold_start_rounds(graph, accelerated=accelerated)

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grid_cosim.coordination import Copies, DualState, DualStep, Negotiated, own_share_price
+from grid_cosim.coordination import Copies, DualState, DualStep, Negotiated, handed_over, own_share_price
 from grid_cosim.coordination.meters import MeterState
 from grid_cosim.devices.device import rows_of
 from grid_cosim.fleet import Fleet, FleetState, seeded
@@ -217,6 +217,14 @@ class Controller(Protocol):
         """Decide on one control step, from the households' answers and what the meters know."""
 
 
+@runtime_checkable
+class TakesOver(Protocol):
+    """A controller that goes on from what another knew, when switches have moved homes to other limits."""
+
+    def taken_over(self, state: Any, before: Controller) -> Any:
+        """Its own state, of what `before` remembers."""
+
+
 @final
 @dataclass(frozen=True)
 class Uncontrolled:
@@ -283,6 +291,11 @@ class Priced:
     def init(self) -> DualState:
         """Prices are zero and nobody has said anything."""
         return self.dual_step.init()
+
+    def taken_over(self, state: DualState, before: Controller) -> DualState:
+        """Prices go on, and what was said about limits with the same members; about others all is new."""
+        assert isinstance(before, Priced), "the same kind of controller"
+        return handed_over(state, before.dual_step, self.dual_step)
 
     def step(
         self, state: DualState, *, demand: FleetDemand, meters: MeterState, step: int

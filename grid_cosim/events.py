@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from grid_cosim.errors import ScenarioError, near_matches
 from grid_cosim.feeder import Feeder
+from grid_cosim.feeder.switching import switch_id, switch_positions, switched
 from grid_cosim.moving import Lowered, MovingLimits, Rated
 from grid_cosim.profiles import rating_factor
 from grid_cosim.scenario import Event, Scenario
@@ -25,12 +28,14 @@ def moving_limits(scenario: Scenario, feeder: Feeder) -> MovingLimits | None:
     Raises `ScenarioError` with all problems: unknown elements, times outside of the horizon, signals to one
     element at one time.
     """
-    if not scenario.events:
+    if all(event.kind == "switch" for event in scenario.events):
         return None
     problems: list[str] = []
     lowered: list[Lowered] = []
     rated: list[Rated] = []
     for k, event in enumerate(scenario.events):
+        if event.kind == "switch":
+            continue
         where = f"events.{k}"
         rows = _rows(event, scenario, feeder, where, problems)
         start, stop = _steps(event, scenario, where, problems)
@@ -44,6 +49,65 @@ def moving_limits(scenario: Scenario, feeder: Feeder) -> MovingLimits | None:
     if problems:
         raise ScenarioError(feeder.source, problems)
     return MovingLimits(feeder.limits.limit_percent, tuple(lowered), tuple(rated))
+
+
+def switched_feeders(scenario: Scenario, feeder: Feeder) -> list[tuple[range, Feeder]]:
+    """Control steps in which the switches stand still, and the feeder as they stand then.
+
+    A later event takes the place of an earlier one for what both move. Raises `ScenarioError` with all
+    problems: unknown names, times outside of the horizon, what stands already as an event asks; `FeederError`
+    where homes are left without supply.
+    """
+    moves = _switch_moves(scenario, feeder)
+    stands, n_steps = switch_positions(feeder), scenario.time.n_steps
+    starts = sorted({0, *(at for move in moves for at in (move.start, move.stop) if at < n_steps)})
+    periods: list[tuple[range, Feeder]] = []
+    before: dict[str, bool] = {}
+    for first, stop in pairwise([*starts, n_steps]):
+        moved = [move.closed for move in moves if move.start <= first < move.stop]
+        closed = {name: at for each in moved for name, at in each.items()}
+        closed = {name: at for name, at in closed.items() if at != stands[name]}
+        if periods and closed == before:
+            periods[-1] = (range(periods[-1][0].start, stop), periods[-1][1])
+        else:
+            periods.append((range(first, stop), switched(feeder, closed) if closed else feeder))
+        before = closed
+    return periods
+
+
+class _Move(NamedTuple):
+    """What a switch event moves in which control steps, by wire id, and whether it is closed then."""
+
+    start: int
+    stop: int
+    closed: dict[str, bool]
+
+
+def _switch_moves(scenario: Scenario, feeder: Feeder) -> list[_Move]:
+    stands, problems = switch_positions(feeder), list[str]()
+    moves: list[_Move] = []
+    asked: dict[str, list[tuple[str, bool]]] = {}
+    for k, event in enumerate(scenario.events):
+        if event.kind != "switch":
+            continue
+        where, closed = f"events.{k}", {}
+        for name, position in event.closed.items():
+            field = f"{where}.{'close' if position else 'open'}: got {name!r}"
+            if name not in stands:
+                problems.append(
+                    f"{field}, expected a switch, line or transformer of {feeder.source}, as Switch-3, "
+                    f"Line-7, Trafo-0 or the own name of a switch.{near_matches(name, stands)}"
+                )
+                continue
+            closed[switch_id(feeder, name)] = position
+            asked.setdefault(switch_id(feeder, name), []).append((field, position))
+        moves.append(_Move(*_steps(event, scenario, where, problems), closed))
+    for name, by in asked.items():
+        if len(by) == 1 and by[0][1] == stands[name]:
+            problems.append(f"{by[0][0]}, which is {'closed' if stands[name] else 'open'} already")
+    if problems:
+        raise ScenarioError(feeder.source, problems)
+    return moves
 
 
 def _rows(

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.sparse import csr_array
 
 from grid_cosim.errors import ScenarioError
-from grid_cosim.events import moving_limits
+from grid_cosim.events import moving_limits, switched_feeders
 from grid_cosim.feeder import Feeder, choose_power_flow
-from grid_cosim.feeder.choice import LimitChoice, candidates, kept
+from grid_cosim.feeder.choice import candidates, counting, kept
+from grid_cosim.feeder.limits import LimitChoice, aligned
+from grid_cosim.feeder.network import Later
+from grid_cosim.feeder.switching import changes, described, moved_homes
 from grid_cosim.fleet import Fleet
 from grid_cosim.optimum.schedule import net_power
 from grid_cosim.scenario import Scenario
+from grid_cosim.scenario.grid import Limits as LimitsSection
 
 _ONLY_CONSUMING = frozenset({"deferrable", "heat_pump", "water_heater"})
 """Kinds of devices of which it is known that they never generate."""
 
 
 def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Feeder], Fleet]) -> Feeder:
-    """The feeder with the limits that the scenario asks for; `draw` draws the scenario's homes if needed.
+    """The feeder with the limits that the scenario asks for, and as its events switch it.
 
-    What comes near its limit, or near what events leave of it, is found by an AC power flow of all steps
-    without control. Raises `ScenarioError` where nothing is left to keep.
+    `draw` draws the scenario's homes if needed. What comes near its limit, or near what events leave of it,
+    is found by an AC power flow of all steps without control. However it is switched, the limits are the
+    same; behind some nobody is then. Raises `ScenarioError` where nothing is left to keep, or for events that
+    cannot be.
     """
     settings = scenario.limits
+    periods = switched_feeders(scenario, feeder)
     if feeder.home_phase is not None:
         if not settings.only_transformers or settings.reverse is True:
             raise ScenarioError(
@@ -36,8 +46,30 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
                     "lines, voltage and reverse out, or set feeder.unbalanced = false"
                 ],
             )
-        return feeder
-    choice = LimitChoice(
+        return _one_after_the_other(scenario, periods)
+    choice = _choice(settings)
+    both_ways = settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
+    if settings.only_transformers and not both_ways:
+        return _one_after_the_other(scenario, periods)
+    periods = _with_same_limits(
+        [(steps, candidates(at, choice, both_ways=both_ways)) for steps, at in periods]
+    )
+    fleet = draw(scenario, feeder) if both_ways or "near" in (settings.lines, settings.voltage) else None
+    run = None if fleet is None else _FreeRun.of(fleet)
+    keep = np.logical_or.reduce([_counting(scenario, choice, run, steps, at) for steps, at in periods])
+    if not keep.any():
+        raise ScenarioError(
+            feeder.source,
+            [
+                f"limits: nothing comes above {settings.near_percent:g} % of its limit without control, so "
+                "there is no limit to keep; lower near_percent, or set transformers = true"
+            ],
+        )
+    return _one_after_the_other(scenario, [(steps, kept(at, choice, keep)) for steps, at in periods])
+
+
+def _choice(settings: LimitsSection) -> LimitChoice:
+    return LimitChoice(
         transformers=settings.transformers,
         lines=settings.lines,
         voltage=settings.voltage,
@@ -47,30 +79,63 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
         near_percent=settings.near_percent,
         reverse=settings.reverse,
     )
-    both_ways = settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
-    if settings.only_transformers and not both_ways:
-        return feeder
-    feeder = candidates(feeder, choice, both_ways=both_ways)
+
+
+_Period = tuple[range, Feeder]
+"""Control steps, and how the feeder is switched in them."""
+
+
+def _with_same_limits(periods: Sequence[_Period]) -> list[_Period]:
+    every = aligned([feeder.limits for _, feeder in periods])
+    return [(steps, replace(at, limits=limits)) for (steps, at), limits in zip(periods, every, strict=True)]
+
+
+def _one_after_the_other(scenario: Scenario, periods: Sequence[_Period]) -> Feeder:
+    """The feeder of the first period, with those of the later ones, and notes of what they change."""
+    if len(periods) == 1:
+        return periods[0][1]
+    (_, first), *others = _with_same_limits(periods)
+    notes, before, time = [], first, scenario.time
+    for steps, at in others:
+        when = time.start + timedelta(hours=steps.start * time.dt_h)
+        moved = changes(before, at)
+        notes.append(
+            f"from {when:%Y-%m-%d %H:%M} on {described(moved)}: {moved_homes(before, at)} homes are behind "
+            "other limits than before"
+        )
+        before = at
+    later = tuple(Later(steps.start, at) for steps, at in others)
+    return replace(first, later=later, notes=(*first.notes, *notes))
+
+
+class _FreeRun(NamedTuple):
+    """What homes draw without control, and the least that they may draw."""
+
+    p_kw: Float[np.ndarray, "steps households"]
+    q_kvar: Float[np.ndarray, "steps households"]
+    lowest_kw: Float[np.ndarray, "steps households"]
+
+    @classmethod
+    def of(cls, fleet: Fleet) -> _FreeRun:
+        powers_kw, lowest_kw = fleet.uncontrolled_run()
+        return cls(*net_power(fleet, powers_kw), lowest_kw)
+
+
+def _counting(
+    scenario: Scenario, choice: LimitChoice, run: _FreeRun | None, steps: range, feeder: Feeder
+) -> Bool[np.ndarray, " limits"]:
+    """Which candidates count by what happens in some control steps."""
     n_limits = feeder.limits.n_limits
     peak_percent, can_reverse = np.zeros(n_limits), np.zeros(n_limits, dtype=bool)
-    if both_ways or "near" in (settings.lines, settings.voltage):
-        usable = _least_share(scenario, feeder)
-        fleet = draw(scenario, feeder)
-        powers_kw, lowest_kw = fleet.uncontrolled_run()
-        if both_ways:
-            can_reverse = _can_reverse(scenario, feeder, lowest_kw, usable)
-        if "near" in (settings.lines, settings.voltage):
-            peak_percent = _peak_percent(scenario, feeder, *net_power(fleet, powers_kw)) / usable
-    found = kept(feeder, choice, peak_percent=peak_percent, can_reverse=can_reverse)
-    if found.limits.n_limits == 0:
-        raise ScenarioError(
-            feeder.source,
-            [
-                f"limits: nothing comes above {settings.near_percent:g} % of its limit without control, so "
-                "there is no limit to keep; lower near_percent, or set transformers = true"
-            ],
-        )
-    return found
+    if run is not None:
+        usable = _least_share(scenario, feeder, steps)
+        quarters = scenario.time.quarters()[steps.start : steps.stop]
+        of = _FreeRun(*(part[steps.start : steps.stop] for part in run))
+        if (feeder.limits.sense < 0).any():
+            can_reverse = _can_reverse(scenario, feeder, of.lowest_kw, quarters, usable)
+        if "near" in (choice.lines, choice.voltage):
+            peak_percent = _peak_percent(scenario, feeder, of, quarters) / usable
+    return counting(feeder.limits, choice, peak_percent=peak_percent, can_reverse=can_reverse)
 
 
 def _may_generate(scenario: Scenario, feeder: Feeder) -> bool:
@@ -81,13 +146,13 @@ def _may_generate(scenario: Scenario, feeder: Feeder) -> bool:
     return any(kind not in _ONLY_CONSUMING for kind in scenario.devices)
 
 
-def _least_share(scenario: Scenario, feeder: Feeder) -> Float[np.ndarray, " limits"]:
-    """The least that events leave of every limit in any step, as a share of it."""
+def _least_share(scenario: Scenario, feeder: Feeder, steps: range) -> Float[np.ndarray, " limits"]:
+    """The least that events leave of every limit in any of the steps, as a share of it."""
     moving = moving_limits(scenario, feeder)
     least = np.full(feeder.limits.n_limits, np.inf)
     if moving is None:
         return np.ones_like(least)
-    for step in range(scenario.time.n_steps):
+    for step in steps:
         least = np.minimum(least, moving.at(step))
     return np.asarray(least / feeder.limits.limit_percent)
 
@@ -96,11 +161,12 @@ def _can_reverse(
     scenario: Scenario,
     feeder: Feeder,
     lowest_kw: Float[np.ndarray, "steps households"],
+    quarters: Sequence[int],
     usable: Float[np.ndarray, " limits"],
 ) -> Bool[np.ndarray, " limits"]:
     """Whether generation can come near a limit against it, if all homes draw the least that they may."""
     limits = feeder.limits
-    background = (feeder.background_on_limits_kw(quarter) for quarter in scenario.time.quarters())
+    background = (feeder.background_on_limits_kw(quarter) for quarter in quarters)
     largest_kw = np.full(limits.n_limits, -np.inf)
     for home_kw, besides_kw in zip(lowest_kw, background, strict=True):
         largest_kw = np.maximum(largest_kw, limits.coupling @ home_kw + besides_kw)
@@ -111,8 +177,8 @@ def _can_reverse(
 def _peak_percent(
     scenario: Scenario,
     feeder: Feeder,
-    p_kw: Float[np.ndarray, "steps households"],
-    q_kvar: Float[np.ndarray, "steps households"],
+    run: _FreeRun,
+    quarters: Sequence[int],
 ) -> Float[np.ndarray, " limits"]:
     """Largest AC loading of every limit over all steps, of what may be used of it."""
     chosen = choose_power_flow(feeder, scenario.power_flow.solver)
@@ -120,10 +186,9 @@ def _peak_percent(
         (np.ones(feeder.n_households), (np.arange(feeder.n_households), feeder.home_connection)),
         shape=(feeder.n_households, feeder.connection_buses.size),
     )
-    steps = scenario.time.quarters()
     peak_percent, solved = np.zeros(feeder.limits.n_limits), False
     for at in chosen.power_flow.solve_all(
-        bus_p_kw=p_kw @ at_buses, bus_q_kvar=q_kvar @ at_buses, steps=steps
+        bus_p_kw=run.p_kw @ at_buses, bus_q_kvar=run.q_kvar @ at_buses, steps=quarters
     ):
         # without a solution the demand is far beyond the limits: the steps around it say which
         peak_percent = np.fmax(peak_percent, at.limit_loading_percent)

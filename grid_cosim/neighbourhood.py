@@ -5,9 +5,10 @@ This is the pure object behind the household simulator: arrays in, arrays out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grid_cosim.controllers import Controller, Decision, FleetDemand, Policies
+from grid_cosim.controllers import Controller, Decision, FleetDemand, Policies, TakesOver
 from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.devices import Outputs
@@ -74,6 +75,8 @@ class NeighbourhoodStep:
     """Its part that is delay, discomfort and undelivered energy."""
     meters: MeterState
     """What the meters knew."""
+    copies: Copies
+    """Who was behind which limit."""
     limit_percent: Float[np.ndarray, "limits"]
     """The loading that counted as each limit."""
     offset_kw: Float[np.ndarray, "limits"]
@@ -90,6 +93,18 @@ class NeighbourhoodStep:
     def p_kw(self) -> Float[np.ndarray, "households"]:
         """Net power per household."""
         return self.base_kw + self.flex_kw
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Who is behind which limit, and who decides; what a switch that moves changes."""
+
+    start: int
+    """Control step from which on it holds."""
+    copies: Copies
+    meters: Meters
+    controller: Controller
+    gauges: Gauges
 
 
 @dataclass(frozen=True)
@@ -111,11 +126,25 @@ class Neighbourhood:
     """What is measured for each limit; without it power and loading of an element of the limit's name."""
     moving: MovingLimits | None = None
     """What moves the limits; without it they stay where the meters have them."""
+    rearranged_by: Callable[[int, Mapping[str, bool]], tuple[Arrangement, ...]] | None = None
+    """The arrangements from a step on if others open and close what the mapping says."""
+    later: tuple[Arrangement, ...] = ()
+    """What takes the place of copies, meters, controller and gauges when switches have moved; the limits are
+    the same."""
 
-    @property
+    @cached_property
     def gauge(self) -> Gauges:
         """What is measured for each limit."""
         return Gauges.of_branches(self.limit_names) if self.gauges is None else self.gauges
+
+    @cached_property
+    def arrangements(self) -> tuple[Arrangement, ...]:
+        """All arrangements, the first one included."""
+        return (Arrangement(0, self.copies, self.meters, self.controller, self.gauge), *self.later)
+
+    def arranged(self, step: int) -> Arrangement:
+        """Who is behind which limit in a control step, and who decides."""
+        return next(at for at in reversed(self.arrangements) if at.start <= max(step, 0))
 
     @property
     def device_names(self) -> tuple[str, ...]:
@@ -125,6 +154,12 @@ class Neighbourhood:
             for group in self.fleet.groups
             for row in group.household
         )
+
+    def rearranged(self, step: int, closed: Mapping[str, bool]) -> Neighbourhood:
+        """The same, as others have opened and closed switches of its feeder (by wire id) before a step."""
+        assert self.rearranged_by is not None, "of a scenario"
+        kept = (at for at in self.later if at.start < step)
+        return replace(self, later=(*kept, *self.rearranged_by(step, closed)))
 
     def init(self) -> NeighbourhoodState:
         """Before the first step."""
@@ -151,36 +186,37 @@ class Neighbourhood:
     ) -> tuple[NeighbourhoodState, NeighbourhoodStep]:
         """One control step: meters learn, agents agree, devices act.
 
-        `measured_kw` and `loading_percent` are what each limited element carried in the last step; NaN
-        where nothing is known, as before the first. `sent_percent` is what may be used of each limit by
-        word from outside; it takes the place of what was planned until the next arrives, NaN: nothing new.
+        `measured_kw` and `loading_percent` are what each limited element carried in the last step, or where
+        switches have moved since then, just after that; NaN where nothing is known, as before the first.
+        `sent_percent` is what may be used of each limit by word from outside; it takes the place of what was
+        planned until the next arrives, NaN: nothing new.
         """
         with _threads(1 if self.fleet.n_households < _MANY_HOUSEHOLDS else torch.get_num_threads()):
-            fleet = self.fleet
-            planned = self.meters.limit_percent if self.moving is None else self.moving.at(step)
+            fleet, here = self.fleet, self.arranged(step)
             sent = state.sent_percent
             if sent_percent is not None:
                 sent = np.where(np.isnan(sent_percent), sent, sent_percent)
+            planned = here.meters.limit_percent if self.moving is None else self.moving.at(step)
             limit_percent = np.where(np.isnan(sent), planned, sent)
-            meters = self.meters.update(
-                self.meters.moved(state.meters, state.limit_percent, limit_percent),
+            meters = here.meters.update(
+                here.meters.moved(state.meters, state.limit_percent, limit_percent),
                 measured_kw=measured_kw,
                 loading_percent=loading_percent,
                 limit_percent=limit_percent,
             )
             # without a solution nobody was measured: meters and households both keep to the time before
-            measured = self._measured(np.isfinite(measured_kw) & np.isfinite(loading_percent))
-            last_kw = np.where(measured, state.drawn_kw, state.last_kw)
+            known = np.isfinite(measured_kw) & np.isfinite(loading_percent)
+            last_kw = np.where(_measured(here.copies, known), state.drawn_kw, state.last_kw)
             arrived = fleet.receive(state.fleet, step)
             demand = FleetDemand(fleet, self.policies, arrived, step, last_kw, state.price_memory)
-            memory, decision = self.controller.step(state.controller, demand=demand, meters=meters, step=step)
+            remembered = _remembered(state.controller, self.arranged(step - 1), here)
+            memory, decision = here.controller.step(remembered, demand=demand, meters=meters, step=step)
             devices, outputs = fleet.step(arrived, decision.powers_kw, step)
-            base_kw, flex_kw = fleet.base_kw[step], fleet.flex_kw(decision.powers_kw)
             ends = step == fleet.n_steps - 1
             nothing = tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups)
             done = NeighbourhoodStep(
-                base_kw=base_kw,
-                flex_kw=flex_kw,
+                base_kw=fleet.base_kw[step],
+                flex_kw=fleet.flex_kw(decision.powers_kw),
                 q_kvar=fleet.base_kvar[step] + fleet.flex_kvar(decision.powers_kw),
                 tariff_eur_per_kwh=float(fleet.tariff_eur_per_kwh[step]),
                 decision=decision,
@@ -190,22 +226,31 @@ class Neighbourhood:
                 if ends
                 else nothing,
                 meters=meters,
+                copies=here.copies,
                 limit_percent=limit_percent,
-                offset_kw=meters.measured_kw - self.copies.coupling @ last_kw,
-                members_base_kw=self.copies.coupling @ base_kw,
+                offset_kw=meters.measured_kw - here.copies.coupling @ last_kw,
+                members_base_kw=here.copies.coupling @ fleet.base_kw[step],
             )
-            remembered = remember(state.price_memory, torch.as_tensor(decision.local_price))
+            acted_on = remember(state.price_memory, torch.as_tensor(decision.local_price))
             after = NeighbourhoodState(
-                devices, memory, meters, done.p_kw, last_kw, limit_percent, sent, remembered
+                devices, memory, meters, done.p_kw, last_kw, limit_percent, sent, acted_on
             )
             return after, done
-
-    def _measured(self, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:
-        """Households behind a measured limit; a power flow has a solution for all limits or for none."""
-        return np.asarray(abs(self.copies.coupling).T @ known.astype(float) > 0.0)
 
     def at_connection_points(
         self, per_household: Float[np.ndarray, "households"]
     ) -> Float[np.ndarray, "connection_points"]:
         """Sum of a per-household quantity at each connection point."""
         return np.bincount(self.connection, weights=per_household, minlength=self.connection_buses.size)
+
+
+def _measured(copies: Copies, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:
+    """Households behind a measured limit; a power flow has a solution for all limits or for none."""
+    return np.asarray(abs(copies.coupling).T @ known.astype(float) > 0.0)
+
+
+def _remembered(memory: Any, before: Arrangement, now: Arrangement) -> Any:
+    """What a controller remembers; of another controller, what that hands over."""
+    if before is now or not isinstance(now.controller, TakesOver):
+        return memory
+    return now.controller.taken_over(memory, before.controller)

@@ -19,7 +19,7 @@ from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scena
 from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
 from grid_cosim.events import moving_limits
-from grid_cosim.feeder import Feeder, choose_power_flow
+from grid_cosim.feeder import Feeder, Solvers
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
 from grid_cosim.metrics import write_kpis
@@ -72,7 +72,7 @@ def run(
     feeder = scenario_feeder(scenario) if feeder is None else with_limits(scenario, feeder, scenario_fleet)
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet, feeder.home_names)
-    solver = choose_power_flow(feeder, scenario.power_flow.solver)
+    solvers = Solvers(feeder, scenario.power_flow.solver)
     neighbourhoods = {}
     for name in scenario.controllers:
         if name == "optimum":  # its schedule for all steps takes a while
@@ -95,7 +95,7 @@ def run(
                 *(_HANDED_OVER if handed_over else ()),
                 *assumptions(fleet),
                 *foresight(neighbourhoods.values()),
-                solver.note,
+                solvers.note,
             ],
         )
         for name, neighbourhood in neighbourhoods.items():
@@ -106,7 +106,7 @@ def run(
                     feeder,
                     folder / name,
                     start=scenario.time.start,
-                    power_flow=solver.power_flow,
+                    power_flow=solvers,
                     check_every=scenario.power_flow.check_every,
                     on_divergence=scenario.power_flow.on_divergence,
                     progress=partial(_advance, progress, name, scenario.time.n_steps),
@@ -205,9 +205,13 @@ def _columns(frame: pd.DataFrame, *names: str) -> dict[str, list[Any]]:
 def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
     """What a reader must know before the numbers: limits that nobody can hold, homes without power."""
     times = scenario.time.times()
-    background_kw = feeder.background_on_limits_over_kw(np.array(scenario.time.quarters()))
-    base_kw = feeder.limits.coupling @ fleet.base_kw.T + background_kw
-    first_limit_kw = np.tile(feeder.first_limit_kw()[:, None], fleet.n_steps)
+    quarters, columns = np.array(scenario.time.quarters()), []
+    for steps, at in feeder.periods(fleet.n_steps):
+        of = slice(steps.start, steps.stop)
+        background_kw = at.background_on_limits_over_kw(quarters[of])
+        columns.append((at.limits.coupling @ fleet.base_kw[of].T + background_kw, at.first_limit_kw()))
+    base_kw = np.hstack([part for part, _ in columns])
+    first_limit_kw = np.hstack([np.tile(kw[:, None], part.shape[1]) for part, kw in columns])
     moving = moving_limits(scenario, feeder)
     if moving is not None:
         percent = np.stack([moving.at(step) for step in range(fleet.n_steps)], axis=1)

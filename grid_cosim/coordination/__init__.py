@@ -14,6 +14,7 @@ from grid_cosim.coordination.duals import (
     Negotiated,
     NewtonStep,
     Status,
+    handed_over,
     own_share_price,
     price_grid,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "TrackedMixing",
     "bounds",
     "communication",
+    "handed_over",
     "mixing_rate",
     "own_share_price",
     "price_grid",

@@ -81,6 +81,11 @@ class Copies:
         """Rows of the copies that a household holds."""
         return np.flatnonzero(~self.is_meter)
 
+    @cached_property
+    def member_limit(self) -> Int[np.ndarray, "memberships"]:
+        """Limit of each copy that a household holds."""
+        return self.limit[self._held]
+
     def rows(self, limit: int) -> Int[np.ndarray, "members_and_meter"]:
         """Rows of one limit's copies; the meter's is the last."""
         return np.arange(self.start[limit], self.start[limit + 1])

@@ -33,13 +33,11 @@ class NeighbourhoodColumns:
     kind: np.ndarray
     owner: np.ndarray
     limit: np.ndarray
-    member_limit: np.ndarray
-    """Row of the limit of each member's copy of a price."""
 
     @classmethod
     def of(cls, neighbourhood: Neighbourhood) -> NeighbourhoodColumns:
         """Names once, since they are the same in every step."""
-        groups, copies = neighbourhood.fleet.groups, neighbourhood.copies
+        groups = neighbourhood.fleet.groups
         household = _names(neighbourhood.household_names)
         rows = [row for group in groups for row in group.household]
         return cls(
@@ -49,7 +47,6 @@ class NeighbourhoodColumns:
             kind=_names(group.kind for group in groups for _ in group.household),
             owner=_names(household[np.array(rows, dtype=np.int64)]),
             limit=_names(neighbourhood.limit_names),
-            member_limit=copies.limit[~copies.is_meter],
         )
 
     def households(self, done: NeighbourhoodStep) -> Columns:
@@ -113,12 +110,13 @@ class NeighbourhoodColumns:
     def price_statistics(self, done: NeighbourhoodStep) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, smallest and largest of the members' copies, per limit; NaN for a limit without members."""
         price, n_limits = done.decision.price, self.limit.size
-        count = np.bincount(self.member_limit, minlength=n_limits)
+        member_limit = done.copies.member_limit
+        count = np.bincount(member_limit, minlength=n_limits)
         low, high = np.full(n_limits, np.inf), np.full(n_limits, -np.inf)
-        np.minimum.at(low, self.member_limit, price)
-        np.maximum.at(high, self.member_limit, price)
+        np.minimum.at(low, member_limit, price)
+        np.maximum.at(high, member_limit, price)
         with np.errstate(invalid="ignore"):
-            mean = np.bincount(self.member_limit, weights=price, minlength=n_limits) / count
+            mean = np.bincount(member_limit, weights=price, minlength=n_limits) / count
         # the mean of equal numbers may leave their range by a rounding error
         mean = np.clip(mean, low, high, where=count > 0, out=np.full(n_limits, np.nan))
         return mean, np.where(count > 0, low, np.nan), np.where(count > 0, high, np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy as np
 if TYPE_CHECKING:
     from grid_cosim.feeder import Feeder
     from grid_cosim.feeder.elements import Elements
+    from grid_cosim.feeder.switching import Switch
 
 
-def grid_children(feeder: Feeder, elements: dict[str, Elements]) -> list[dict[str, Any]]:
-    """Buses, lines and transformers in the order of the feeder's tables, then `elements` by model."""
+def grid_children(
+    feeder: Feeder, switches: Sequence[Switch], elements: dict[str, Elements]
+) -> list[dict[str, Any]]:
+    """Buses, lines, transformers, switches in the order of the feeder's tables, then `elements` by model."""
     buses = [
         _entity("Bus", bus.Index, bus.name, [], {"nominal voltage [kV]": float(bus.vn_kv)})
         for bus in feeder.buses.itertuples()
@@ -44,7 +48,13 @@ def grid_children(feeder: Feeder, elements: dict[str, Elements]) -> list[dict[st
             for name, kva in zip(feeder.limits.names, feeder.limits.rated_kva, strict=True)
         ]
     )
-    children = [*buses, *lines, *trafos, *phases]
+    of_switches = [
+        _entity(
+            "Switch", switch.index, switch.name, [switch.bus], {"bus": switch.bus, "element": switch.element}
+        )
+        for switch in switches
+    ]
+    children = [*buses, *lines, *trafos, *phases, *of_switches]
     for model, table in elements.items():
         is_home = np.isin(table.index, feeder.home_load).tolist() if model == "Load" else None
         for row, (index, bus) in enumerate(zip(table.index.tolist(), table.bus.tolist(), strict=True)):

@@ -8,7 +8,6 @@ and static generators can be fed, and it says whether the power flow converged. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -20,12 +19,13 @@ from grid_cosim.cosim.columns import Columns, FeederColumns, as_lists
 from grid_cosim.cosim.entities import grid_children
 from grid_cosim.cosim.feeder_outputs import TABLES, FeederOutputs
 from grid_cosim.cosim.meta import meta
+from grid_cosim.cosim.switches import SWITCHED_BY, Switches
 from grid_cosim.errors import CosimError, PowerFlowError, SolverError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grid_cosim.feeder import Feeder, PowerFlow, Snapshot, Solver
+    from grid_cosim.feeder import Feeder, PowerFlow, Snapshot, Solver, Solvers
     from grid_cosim.feeder.elements import Elements, Plan
     from grid_cosim.scenario import Scenario
 
@@ -64,9 +64,9 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._has_background = False
         self._solver_name: Solver = "auto"
         self._check_every = 0
-        self._confirmed = False
+        self._confirmed: PowerFlow | None = None
         self._on_divergence: Divergence = "stop"
-        self._power_flow: PowerFlow | None = None
+        self._solvers: Solvers | None = None
         self._prepared = False
         self._fed_row: dict[str, int] = {}
         self._row: dict[str, tuple[str, int]] = {}
@@ -75,6 +75,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._bus_of: dict[str, str] = {}
         self._plans: dict[str, Plan] = {}
         self._disabled: set[str] = set()
+        self._switches = Switches()
         self._outputs: FeederOutputs | None = None
 
     def init(
@@ -85,7 +86,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         scenario: Scenario | Path | str | None = None,
         overrides: Sequence[str] = (),
         feeder: Feeder | Path | str | None = None,
-        power_flow: PowerFlow | None = None,
+        power_flow: PowerFlow | Solvers | None = None,
         solver: Solver | None = None,
         start: datetime | str | None = None,
         step_size: int | None = None,
@@ -99,8 +100,8 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         `solver`, `check_every` and `on_divergence` are as in a scenario's `[power_flow]`, with its defaults:
         in the first and every `check_every`th step the solution is compared with a plain power flow, and
         `SolverError` raised where they differ; a step without a solution raises `PowerFlowError`, or with
-        "continue" gives NaN. `power_flow` is a prepared solver of that very feeder. What is given beside a
-        scenario takes its place.
+        "continue" gives NaN. `power_flow` are prepared solvers of that very feeder, or the first one. What is
+        given beside a scenario takes its place.
         """
         from grid_cosim.scenario import PowerFlowSection
 
@@ -123,7 +124,15 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._check_every = settings.check_every if check_every is None else check_every
         self._on_divergence = on_divergence or settings.on_divergence
         self._solver_name = solver or settings.solver
-        self._power_flow, self._prepared = power_flow, power_flow is not None
+        self._prepared = power_flow is not None
+        if power_flow is not None:
+            from grid_cosim.feeder import Solvers
+
+            self._solvers = (
+                power_flow
+                if isinstance(power_flow, Solvers)
+                else Solvers(self._feeder, self._solver_name, prepared=power_flow)
+            )
         self._fed_row = {f"Bus-{bus}": row for row, bus in enumerate(self._feeder.connection_buses)}
         return dict(self.meta)
 
@@ -132,11 +141,12 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         if num != 1 or self._row:
             raise CosimError("FeederSim", "a second Grid", remedy="Start one simulator for each")
         from grid_cosim.feeder.elements import read_elements, read_plan
+        from grid_cosim.feeder.switching import read_switches
 
         feeder = self._feeder
         self._elements = {model: read_elements(feeder, table) for model, table in _TABLE_OF.items()}
         self._plans = {"Load": read_plan(feeder, "load"), "StaticGen": read_plan(feeder, "sgen")}
-        children = grid_children(feeder, self._elements)
+        children = grid_children(feeder, read_switches(feeder), self._elements)
         rows: dict[str, int] = {}
         for child in children:
             eid, kind = child["eid"], child["type"]
@@ -163,19 +173,30 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
 
     def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
         """Write what is connected to buses and elements, solve, and see whether there is a solution."""
-        power_flow = self._solver(inputs)
+        self._switches.hear(inputs)
+        solvers, step = self._solvers_of(inputs), self._clock.step(time)
+        now, then = (self._switches.at(self._feeder, at) for at in (step, step + 1))
+        power_flow = solvers.of(now)
         quarter = self._clock.quarter_of_the_year(time) if self._has_background else None
         planned = {model: plan.at(quarter) for model, plan in self._plans.items()}
         at_bus, drawn = self._fed(inputs, planned)
         p_kw, q_kvar = at_bus + self._beyond_plan(planned, drawn)
         snapshot = power_flow.solve(bus_p_kw=p_kw, bus_q_kvar=q_kvar, step=quarter)
-        step = self._clock.step(time)
         if not snapshot.converged and self._on_divergence == "stop":
             when = f"{self._clock.when(time):%Y-%m-%d %H:%M}"
             raise PowerFlowError(self._feeder.source, step=step, when=when, problem=snapshot.message)
         ac_check_dv_pu = self._checked(power_flow, snapshot, time)
         self._outputs = FeederOutputs(
-            self._feeder, self._columns, snapshot, ac_check_dv_pu, self._elements, drawn
+            now,
+            self._columns,
+            snapshot,
+            ac_check_dv_pu,
+            self._elements,
+            drawn,
+            sent=self._switches.sent,
+            remeasured=None
+            if then is now
+            else solvers.of(then).solve(bus_p_kw=p_kw, bus_q_kvar=q_kvar, step=quarter),
         )
         return time + self._clock.step_size
 
@@ -201,11 +222,12 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         from grid_cosim.feeder import AGREEMENT_PU
 
         step = self._clock.step(time)
-        due = self._check_every > 0 and (not self._confirmed or step % self._check_every == 0)
+        first_of_its_kind = self._confirmed is not power_flow
+        due = self._check_every > 0 and (first_of_its_kind or step % self._check_every == 0)
         if not due or not snapshot.converged:
             return float("nan")
         check = power_flow.check(snapshot)
-        self._confirmed = True
+        self._confirmed = power_flow
         if check.dv_pu > AGREEMENT_PU:
             raise SolverError(
                 self._feeder.source,
@@ -217,30 +239,28 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
             )
         return check.dv_pu
 
-    def _solver(self, inputs: Mapping[str, Any]) -> PowerFlow:
-        """The power flow, made when it is known which buses are fed: the homes' and any connected one."""
-        fed_singly = (eid for eid in (*inputs, *self._disabled) if eid != _GRID)
+    def _solvers_of(self, inputs: Mapping[str, Any]) -> Solvers:
+        """The power flows, made when it is known which buses are fed: the homes' and any connected one."""
+        fed_singly = (eid for eid in (*_feeding(inputs), *self._disabled) if eid != _GRID)
         touched = {self._bus_of.get(eid) or _refuse(eid) for eid in fed_singly}
         for points in _bulk(inputs):
             missing = np.setdiff1d(points["bus"], self._feeder.connection_buses)
             touched |= {self._bus_of.get(f"Bus-{bus}") or _refuse_bus(bus) for bus in missing}
         others = sorted(int(eid.removeprefix("Bus-")) for eid in touched - self._fed_row.keys())
-        if self._power_flow is not None and not others:
-            return self._power_flow
+        if self._solvers is not None and not others:
+            return self._solvers
         if self._prepared:
             raise CosimError(
                 "FeederSim",
                 f"Bus-{others[0]} has no homes, and the prepared power flow feeds only buses that have",
                 remedy="Leave `power_flow` away",
             )
-        from grid_cosim.feeder import choose_power_flow
+        from grid_cosim.feeder import Solvers
 
-        fed = np.union1d(self._feeder.connection_buses, np.array(others, dtype=np.int64))
-        homes_at = np.searchsorted(fed, self._feeder.home_bus)
-        self._feeder = replace(self._feeder, connection_buses=fed, home_connection=homes_at)
-        self._fed_row = {f"Bus-{bus}": row for row, bus in enumerate(fed)}
-        self._power_flow = choose_power_flow(self._feeder, self._solver_name).power_flow
-        return self._power_flow
+        self._feeder = self._feeder.fed_at(np.array(others, dtype=np.int64))
+        self._fed_row = {f"Bus-{bus}": row for row, bus in enumerate(self._feeder.connection_buses)}
+        self._solvers = Solvers(self._feeder, self._solver_name)
+        return self._solvers
 
     def _fed(
         self, inputs: Mapping[str, Any], planned: Mapping[str, np.ndarray]
@@ -258,7 +278,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         for eid, attributes in inputs.items():
             model, row = self._row[eid]
             for attribute, sources in attributes.items():
-                if (model, attribute) == ("Grid", "connection_points"):
+                if (model, attribute) == ("Grid", "connection_points") or attribute in SWITCHED_BY.values():
                     continue
                 if (model, attribute) not in _INPUTS:
                     _refuse(eid, attribute)
@@ -299,6 +319,11 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         return set(eids)
 
 
+def _feeding(inputs: Mapping[str, Any]) -> list[str]:
+    """Entities to which something else is sent than whether they are closed."""
+    return [eid for eid, attributes in inputs.items() if not set(attributes) <= set(SWITCHED_BY.values())]
+
+
 def _bulk(inputs: Mapping[str, Any]) -> list[Columns]:
     """What is connected to all buses at once."""
     sources = inputs.get(_GRID, {}).get("connection_points", {})
@@ -317,6 +342,7 @@ def _refuse(eid: str, attribute: str | None = None) -> NoReturn:
     """Mosaik lets outputs be connected as inputs too."""
     model = eid.partition("-")[0]
     known = [name for kind, name in _INPUTS if kind == model]
+    known += [SWITCHED_BY[model]] if model in SWITCHED_BY else []
     raise CosimError(
         "FeederSim",
         f"{eid} takes no input {attribute}" if attribute else f"{eid} takes no inputs",

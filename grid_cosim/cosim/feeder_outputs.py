@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from grid_cosim.feeder import Feeder, Snapshot
     from grid_cosim.feeder.elements import Elements
 
-TABLES = ("buses", "lines", "limits", "grid", "measured")
+TABLES = ("buses", "lines", "limits", "grid", "measured", "remeasured", "switches")
 
 
 class FeederOutputs:
@@ -27,16 +28,24 @@ class FeederOutputs:
         ac_check_dv_pu: float,
         elements: Mapping[str, Elements],
         drawn: Mapping[str, np.ndarray],
+        *,
+        sent: Mapping[str, bool] = MappingProxyType({}),
+        remeasured: Snapshot | None = None,
     ) -> None:
         self.feeder, self.at = feeder, snapshot
         self._columns, self._elements, self._drawn = columns, elements, drawn
-        self._ac_check_dv_pu = ac_check_dv_pu
+        self._ac_check_dv_pu, self._remeasured, self._sent = ac_check_dv_pu, remeasured, sent
         self._values: dict[tuple[str, str], list[Any]] = {}
 
     def table(self, name: str) -> Columns:
-        """A whole table of the results."""
+        """A whole table of the results, or what others have switched."""
         if name == "grid":
             return self._columns.grid(self.at, self._ac_check_dv_pu)
+        if name == "remeasured":
+            found = self._columns.measured(self.at if self._remeasured is None else self._remeasured)
+            return found if self._remeasured is not None else {key: rows[:0] for key, rows in found.items()}
+        if name == "switches":
+            return dict(self._sent)
         columns = self._columns
         make = {
             "buses": columns.buses,

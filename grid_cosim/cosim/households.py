@@ -40,6 +40,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         self._state: NeighbourhoodState
         self._step_size = 0
         self._in_order: Any = None
+        self._switches: dict[str, bool] = {}
         self._outputs: _Outputs | None = None
         self._row: dict[str, tuple[str, int]] = {}
 
@@ -96,7 +97,14 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             for row, entity in enumerate(entities):
                 self._row[str(entity["eid"])] = (str(entity["type"]), row)
         self._row[_NEIGHBOURHOOD] = ("Neighbourhood", 0)
-        return [{"type": model, "eid": _NEIGHBOURHOOD, "children": [*points, *households, *limits]}]
+        return [
+            {
+                "type": model,
+                "eid": _NEIGHBOURHOOD,
+                "children": [*points, *households, *limits],
+                "extra_info": {"switched": bool(here.later)},
+            }
+        ]
 
     def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
         """One control step: the meters' values go in, the agents decide, the devices act."""
@@ -104,7 +112,8 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         n_steps = self._neighbourhood.fleet.n_steps
         if step >= n_steps:
             raise HorizonError(wanted=step + 1, n_steps=n_steps)
-        measured_kw, loading_percent = self._neighbourhood.gauge.read(
+        self._hear_of_switches(inputs, step)
+        measured_kw, loading_percent = self._neighbourhood.arranged(step).gauges.read(
             1e3 * self._measured(inputs, "P[MW]", np.sum),
             self._measured(inputs, "loading[%]", np.max),
             self._measured(inputs, "Vm[pu]", np.mean),
@@ -134,6 +143,13 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
     def _sent(self, columns: Columns | None) -> Columns | None:
         return as_lists(columns) if self._remote and columns is not None else columns
 
+    def _hear_of_switches(self, inputs: Mapping[str, Any], step: int) -> None:
+        """Homes are behind other limits when others have opened or closed something in the grid."""
+        for switches in inputs.get(_NEIGHBOURHOOD, {}).get("switches", {}).values():
+            if switches and switches != self._switches:
+                self._switches = dict(switches)
+                self._neighbourhood = self._neighbourhood.rearranged(step, self._switches)
+
     def _sent_percent(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """What others send to limits; NaN where nothing comes. Raises `CosimError` for what is no limit."""
         for eid, attributes in inputs.items():
@@ -152,14 +168,19 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
     ) -> np.ndarray:
         """A limit's input, of all that is connected to it; NaN where there is nothing yet."""
         values = np.full(self._neighbourhood.copies.n_limits, np.nan)
-        for bulk in inputs.get(_NEIGHBOURHOOD, {}).get("measured", {}).values():
-            if bulk is not None and attribute in bulk and len(bulk["limit"]):
-                values[self._limit_rows(bulk["limit"])] = bulk[attribute]
+        self._take_bulk(values, inputs, "measured", attribute)
         for eid, attributes in inputs.items():
             sources = attributes.get(attribute, {}).values()
             if sources:
                 values[self._row[eid][1]] = reduce([np.nan if v is None else float(v) for v in sources])
+        self._take_bulk(values, inputs, "remeasured", attribute)
         return values
+
+    def _take_bulk(self, values: np.ndarray, inputs: Mapping[str, Any], table: str, attribute: str) -> None:
+        """Write what a table says about limits into `values`."""
+        for bulk in inputs.get(_NEIGHBOURHOOD, {}).get(table, {}).values():
+            if bulk is not None and attribute in bulk and len(bulk["limit"]):
+                values[self._limit_rows(bulk["limit"])] = bulk[attribute]
 
     def _limit_rows(self, limits: Any) -> Any:
         """Row of each limit; mostly they come in their own order, in the same array."""

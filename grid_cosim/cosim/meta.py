@@ -60,6 +60,16 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                     Attribute(
                         "measured", "in", "`limit`, `P[MW]`, `loading[%]`, `Vm[pu]` of all limits at once"
                     ),
+                    Attribute(
+                        "switches",
+                        "in",
+                        "what others have opened and closed in the grid: who is behind which limit",
+                    ),
+                    Attribute(
+                        "remeasured",
+                        "in",
+                        "the same just after switches have moved, in place of what else comes",
+                    ),
                 ),
                 public=True,
             ),
@@ -127,6 +137,16 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                         "out",
                         "`limit`, `P[MW]`, `loading[%]`, `Vm[pu]` of the elements of all limits",
                     ),
+                    Attribute(
+                        "switches",
+                        "out",
+                        "what others have opened (false) and closed (true), by entity",
+                    ),
+                    Attribute(
+                        "remeasured",
+                        "out",
+                        "the same, where switches move at the end of the step, just after that; else no rows",
+                    ),
                 ),
                 public=True,
             ),
@@ -148,6 +168,7 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 "Line",
                 "a line",
                 (
+                    Attribute("in_service", "in", "whether it is, until the next is sent"),
                     Attribute(_P, "out", "active power into its from side"),
                     Attribute("I[kA]", "out", "current, the higher of both sides"),
                     Attribute("loading[%]", "out", "loading, of its rated current"),
@@ -157,10 +178,16 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 "Trafo",
                 "a two-winding transformer",
                 (
+                    Attribute("in_service", "in", "whether it is, until the next is sent"),
                     Attribute(_P, "out", "active power into it, towards the homes"),
                     Attribute(_Q, "out", "reactive power into it, towards the homes"),
                     Attribute("loading[%]", "out", "loading, of its rated current"),
                 ),
+            ),
+            Model(
+                "Switch",
+                "a switch; `extra_info` has its `bus` and the `element` beyond it",
+                (Attribute("closed", "in", "whether it is, until the next is sent; else as planned"),),
             ),
             Model(
                 "Phase",

@@ -25,7 +25,7 @@ from grid_cosim.errors import CosimError, GridCosimError, RunError
 from grid_cosim.results import Record, RunWriter
 
 if TYPE_CHECKING:
-    from grid_cosim.feeder import Feeder, PowerFlow
+    from grid_cosim.feeder import Feeder, PowerFlow, Solvers
     from grid_cosim.neighbourhood import Neighbourhood
 
 SIM_CONFIG = {
@@ -39,21 +39,28 @@ _WIRED_BY = {"ConnectionPoint": "bus", "Limit": "element"}
 """Model → where its `extra_info` names the element of the grid."""
 
 
-def connect_feeder(world: Any, neighbourhood: Any, grid: Any, *, bulk: bool = False) -> None:
+def connect_feeder(
+    world: Any, neighbourhood: Any, grid: Any, *, bulk: bool = False, switches: bool = False
+) -> None:
     """Every connection point to its bus, and every limited element back to its meter, one step later.
 
     `neighbourhood` and `grid` are mosaik's entities. A grid of another simulator works too if its elements
-    have the same ids and attributes. With `bulk` two connections carry all values at once: the same numbers,
-    and mosaik's cost no longer grows with the homes; both simulators must be ours.
+    have the same ids and attributes. With `bulk` two connections carry all values at once: the same
+    numbers, and mosaik's cost no longer grows with the homes. With `switches` the homes are told, one step
+    later too, what others open and close in the grid: who is behind which limit follows. Both simulators
+    must be ours for that, for `bulk`, and where the scenario's own events switch.
     """
     elements = {element.eid: element for element in grid.children}
+    if neighbourhood.extra_info["switched"]:
+        _connect_shifted(world, grid, neighbourhood, "remeasured")
+    if switches:
+        world.connect(grid, neighbourhood, "switches", time_shifted=True, initial_data={"switches": {}})
     if bulk:
         for child in neighbourhood.children:
             if child.type in _WIRED_BY:
                 _element(elements, child.extra_info[_WIRED_BY[child.type]])
         world.connect(neighbourhood, grid, "connection_points")
-        nothing: dict[str, Any] = {"limit": [], "P[MW]": [], "loading[%]": [], "Vm[pu]": []}
-        world.connect(grid, neighbourhood, "measured", time_shifted=True, initial_data={"measured": nothing})
+        _connect_shifted(world, grid, neighbourhood, "measured")
         return
     branch = {"P[MW]": float("nan"), "loading[%]": float("nan")}
     bus = {"Vm[pu]": float("nan")}
@@ -65,6 +72,11 @@ def connect_feeder(world: Any, neighbourhood: Any, grid: Any, *, bulk: bool = Fa
             element = _element(elements, child.extra_info["element"])
             unmeasured = bus if element.type == "Bus" else branch
             world.connect(element, child, *unmeasured, time_shifted=True, initial_data=unmeasured)
+
+
+def _connect_shifted(world: Any, grid: Any, neighbourhood: Any, table: str) -> None:
+    nothing: dict[str, Any] = {"limit": [], "P[MW]": [], "loading[%]": [], "Vm[pu]": []}
+    world.connect(grid, neighbourhood, table, time_shifted=True, initial_data={table: nothing})
 
 
 def connect_recorder(world: Any, neighbourhood: Any, grid: Any, recorder: Any) -> None:
@@ -79,7 +91,7 @@ def run_world(
     folder: Path,
     *,
     start: datetime,
-    power_flow: PowerFlow | None = None,
+    power_flow: PowerFlow | Solvers | None = None,
     check_every: int = 0,
     on_divergence: Divergence = "stop",
     progress: Callable[[int], None] | None = None,
@@ -119,7 +131,7 @@ class _Run:
     feeder: Feeder
     writer: RunWriter
     start: datetime
-    power_flow: PowerFlow | None
+    power_flow: PowerFlow | Solvers | None
     check_every: int
     on_divergence: Divergence
     progress: Callable[[int], None] | None

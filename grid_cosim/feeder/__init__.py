@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grid_cosim.feeder.power_flow import AGREEMENT_PU, PandapowerFlow, PowerFlow
     from grid_cosim.feeder.power_grid import PowerGridFlow
     from grid_cosim.feeder.snapshot import Snapshot, VoltageCheck
-    from grid_cosim.feeder.solvers import Chosen, Solver, choose_power_flow
+    from grid_cosim.feeder.solvers import Chosen, Solver, Solvers, choose_power_flow
 
 _HOME = {
     "AGREEMENT_PU": "power_flow",
@@ -33,6 +33,7 @@ _HOME = {
     "PowerGridFlow": "power_grid",
     "Snapshot": "snapshot",
     "Solver": "solvers",
+    "Solvers": "solvers",
     "VoltageCheck": "snapshot",
     "check_source": "catalogue",
     "choose_power_flow": "solvers",
@@ -54,6 +55,7 @@ __all__ = [
     "PowerGridFlow",
     "Snapshot",
     "Solver",
+    "Solvers",
     "VoltageCheck",
     "check_source",
     "choose_power_flow",

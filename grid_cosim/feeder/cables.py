@@ -25,6 +25,8 @@ def cable_graph(
     """
     members = np.sort(limits.coupling[[limit], :].tocoo().coords[1])
     branch = int(limits.branch[limit])
+    if not members.size:
+        return nx.empty_graph(["meter"])
     if branch < 0:
         meter_node, region = bus_node, np.ones(wiring.n_nodes, dtype=bool)
     else:

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from grid_cosim.feeder.limits import Limits, branch_limits, joined, nested
+from grid_cosim.feeder.limits import LimitChoice, Limits, branch_limits, joined, nested
 from grid_cosim.feeder.network import Feeder
 from grid_cosim.feeder.voltage import voltage_limits, watched_buses
-
-Which = Literal["none", "near", "all"]
-
-
-@dataclass(frozen=True)
-class LimitChoice:
-    """What a scenario says about limits; see its section `limits`."""
-
-    transformers: bool
-    lines: Which
-    voltage: Which
-    line_share: float
-    vm_min_pu: float
-    vm_max_pu: float
-    near_percent: float
-    reverse: Literal["auto"] | bool
 
 
 def candidates(feeder: Feeder, choice: LimitChoice, *, both_ways: bool) -> Feeder:
@@ -61,7 +44,8 @@ def candidates(feeder: Feeder, choice: LimitChoice, *, both_ways: bool) -> Feede
         parts += [low, high] if both_ways else [low]
         notes += _outside("low", low, high, watched.size, choice.vm_min_pu)
         notes += _outside("high", high, low, watched.size, choice.vm_max_pu) if both_ways else []
-    return replace(feeder, limits=_nested(feeder, joined(parts)), notes=(*feeder.notes, *notes))
+    limits = in_levels(feeder, joined(parts))
+    return replace(feeder, limits=limits, choice=choice, notes=(*feeder.notes, *notes))
 
 
 def _outside(word: str, end: Limits, other: Limits, n_watched: int, end_pu: float) -> list[str]:
@@ -76,19 +60,18 @@ def _outside(word: str, end: Limits, other: Limits, n_watched: int, end_pu: floa
     ]
 
 
-def kept(
-    feeder: Feeder,
+def counting(
+    limits: Limits,
     choice: LimitChoice,
     *,
     peak_percent: Float[np.ndarray, " limits"],
     can_reverse: Bool[np.ndarray, " limits"],
-) -> Feeder:
-    """A feeder of candidates with those limits that count, and a note of what became of the others.
+) -> Bool[np.ndarray, " limits"]:
+    """Which of the candidates count.
 
     `peak_percent` is the largest loading of each in a run without control, in percent of what may be used;
     `can_reverse` says of those against generation whether so much can be generated.
     """
-    limits = feeder.limits
     which = {"trafo": "all" if choice.transformers else "none", "line": choice.lines, "bus": choice.voltage}
     near = peak_percent >= choice.near_percent
     wanted = np.array([which[element] for element in limits.element], dtype=object)
@@ -101,15 +84,22 @@ def kept(
     else:
         keep &= ~against
     # a branch that is limited one way only would not show its loading the other way
-    branches = set(limits.branch[keep & ~limits.is_voltage].tolist())
-    keep |= ~against & ~limits.is_voltage & np.isin(limits.branch, sorted(branches))
-    left = _nested(feeder, limits.some(keep))
-    return replace(feeder, limits=left, notes=(*feeder.notes, *_notes(choice, limits, left)))
+    ids = np.array(limits.element_ids)
+    keep |= ~against & ~limits.is_voltage & np.isin(ids, ids[keep & ~limits.is_voltage])
+    return np.asarray(keep)
 
 
-def _nested(feeder: Feeder, limits: Limits) -> Limits:
+def kept(feeder: Feeder, choice: LimitChoice, keep: Bool[np.ndarray, " limits"]) -> Feeder:
+    """A feeder of candidates with those limits that count, and a note of what became of the others."""
+    left = in_levels(feeder, feeder.limits.some(keep))
+    return replace(feeder, limits=left, notes=(*feeder.notes, *_notes(choice, feeder.limits, left)))
+
+
+def in_levels(feeder: Feeder, limits: Limits) -> Limits:
+    """Limits of a feeder with their levels."""
     node_of_bus = feeder.wiring.node_of_bus
     bus_node = node_of_bus[np.where(limits.is_voltage, limits.index, feeder.home_bus[0])]
+    bus_node = np.maximum(bus_node, 0)  # a bus without supply has no members, nor a level that matters
     return nested(limits, feeder.wiring, bus_node)
 
 

@@ -31,13 +31,13 @@ class Gauges:
     def of(cls, limits: Limits) -> Gauges:
         """The gauges of these limits."""
         is_line = np.array([element == "line" for element in limits.element], dtype=bool)
-        sense = limits.sense.astype(float)
+        sense, element = limits.sense.astype(float), np.array(limits.element_ids)
         return cls(
             element=limits.element_ids,
             is_voltage=limits.is_voltage,
             sign=sense * np.where(is_line, limits.direction, 1),
             sense=sense,
-            signed=np.isin(limits.branch, limits.branch[(sense < 0.0) & ~limits.is_voltage]),
+            signed=np.isin(element, element[(sense < 0.0) & ~limits.is_voltage]),
             no_load_vm_pu=limits.no_load_vm_pu,
             end_vm_pu=limits.end_vm_pu,
             pu2_per_kw=limits.pu2_per_kw,

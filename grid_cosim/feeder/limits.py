@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,23 @@ KVA_TO_FIRST_KW = 0.90
 The AC solutions correct it from the first step on."""
 
 _WIRE_NAME = {"trafo": "Trafo", "line": "Line", "bus": "Bus"}
+
+
+Which = Literal["none", "near", "all"]
+
+
+@dataclass(frozen=True)
+class LimitChoice:
+    """What a scenario says about limits; see its section `limits`."""
+
+    transformers: bool
+    lines: Which
+    voltage: Which
+    line_share: float
+    vm_min_pu: float
+    vm_max_pu: float
+    near_percent: float
+    reverse: Literal["auto"] | bool
 
 
 @dataclass(frozen=True)
@@ -51,7 +69,7 @@ class Limits:
     direction: Int[np.ndarray, " limits"]
     """1 where power flows to the homes from the element's first side (hv, from), -1 from the other."""
     branch: Int[np.ndarray, " limits"]
-    """Row of the element in the feeder's wiring; -1 for a bus."""
+    """Row of the element in the feeder's wiring; -1 for a bus, and for what carries no home."""
     no_load_vm_pu: Float[np.ndarray, " limits"]
     """Voltage at the bus without any load; NaN for a branch."""
     permitted_pu: Float[np.ndarray, " limits"]
@@ -66,10 +84,10 @@ class Limits:
         """M."""
         return len(self.names)
 
-    @property
+    @cached_property
     def is_voltage(self) -> Bool[np.ndarray, " limits"]:
         """Whether a limit is about a voltage."""
-        return np.asarray(self.branch < 0)
+        return np.array([element == "bus" for element in self.element], dtype=bool)
 
     @property
     def element_ids(self) -> tuple[str, ...]:
@@ -197,13 +215,42 @@ def joined(parts: Sequence[Limits]) -> Limits:
     )
 
 
+def aligned(several: Sequence[Limits]) -> list[Limits]:
+    """The same limits in each of several sets, without members where one lacked them: nobody is behind them.
+
+    For one network as its switches stand; in the order of the first, then what others add.
+    """
+    names = list(dict.fromkeys(name for limits in several for name in limits.names))
+    found = []
+    for limits in several:
+        known = set(limits.names)
+        others = []
+        for other in several:
+            lacking = [row for row, name in enumerate(other.names) if name not in known]
+            others.append(_without_members(other.some(np.array(lacking, dtype=np.int64))))
+            known.update(other.names)
+        every = joined([limits, *others])
+        row_of = {name: row for row, name in enumerate(every.names)}
+        found.append(every.some(np.array([row_of[name] for name in names], dtype=np.int64)))
+    return found
+
+
+def _without_members(limits: Limits) -> Limits:
+    return replace(
+        limits,
+        coupling=sparse.csr_array(limits.coupling.shape),
+        background=None if limits.background is None else sparse.csr_array(limits.background.shape),
+        branch=np.full(limits.n_limits, -1),
+    )
+
+
 def nested(limits: Limits, wiring: Wiring, bus_node: Int[np.ndarray, " limits"] | None = None) -> Limits:
     """The limits with their levels: each below all that carry part of what it carries.
 
     A voltage (`bus_node`: the node of its bus, anything for a branch) lies below the branches that lead
     there. Both ways through one element are equally deep.
     """
-    carries = ~limits.is_voltage
+    carries = limits.branch >= 0
     branch, row_of = np.unique(limits.branch[carries], return_inverse=True)
     direction = np.zeros(branch.size)
     direction[row_of] = limits.direction[carries]
@@ -212,10 +259,10 @@ def nested(limits: Limits, wiring: Wiring, bus_node: Int[np.ndarray, " limits"] 
     level = np.zeros(limits.n_limits, dtype=np.int64)
     depth = nesting_levels(sparse.csr_array(shares[:, below] > 0))
     level[carries] = depth[row_of]
-    if bus_node is not None and not carries.all():
-        over = sparse.coo_array(shares[:, bus_node[~carries]] > 0)
+    if bus_node is not None and limits.is_voltage.any():
+        over = sparse.coo_array(shares[:, bus_node[limits.is_voltage]] > 0)
         above, bus = over.coords
         deepest = np.zeros(over.shape[1], dtype=np.int64)
         np.maximum.at(deepest, bus, depth[above] + 1)
-        level[~carries] = deepest
+        level[limits.is_voltage] = deepest
     return replace(limits, level=level)

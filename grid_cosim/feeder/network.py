@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import networkx as nx
@@ -20,7 +21,7 @@ from grid_cosim.feeder.cables import cable_graph
 from grid_cosim.feeder.checks import check_tables
 from grid_cosim.feeder.geography import read_geography
 from grid_cosim.feeder.homes import find_homes
-from grid_cosim.feeder.limits import Limits, branch_limits, nested
+from grid_cosim.feeder.limits import LimitChoice, Limits, branch_limits, nested
 from grid_cosim.feeder.opening import drop_profiles, mend, open_net, read_wiring
 from grid_cosim.feeder.phases import home_phases, limits_per_phase
 from grid_cosim.feeder.wiring import Wiring
@@ -66,6 +67,12 @@ class Feeder:
     """Row of each line in the wiring; -1 where it is not energised."""
     home_phase: Int[np.ndarray, " homes"] | None = None
     """Phase of each home where the feeder is solved per phase: 0, 1, 2, or -1 for all three."""
+    limit_share: float = 1.0
+    """Part of every transformer's rating that may be used."""
+    choice: LimitChoice | None = None
+    """What was asked for besides the transformers' limits; None: nothing."""
+    later: tuple[Later, ...] = ()
+    """The same feeder with its switches otherwise, in the order of time; none where nothing is switched."""
 
     @property
     def n_households(self) -> int:
@@ -77,6 +84,25 @@ class Feeder:
         """Homes that are connected to no external grid."""
         return np.asarray(self.wiring.node_of_bus[self.home_bus] < 0)
 
+    def at(self, step: int) -> Feeder:
+        """The feeder as it is switched in a control step."""
+        return next((later.feeder for later in reversed(self.later) if later.start <= step), self)
+
+    def periods(self, n_steps: int) -> list[tuple[range, Feeder]]:
+        """The control steps in which it is switched in one way, one after the other, and how."""
+        starts = [0, *(later.start for later in self.later), n_steps]
+        return [(range(*ends), self.at(ends[0])) for ends in pairwise(starts)]
+
+    def fed_at(self, buses: Int[np.ndarray, " buses"]) -> Feeder:
+        """The same with more connection points: at buses where something else than homes is connected."""
+        connection_buses = np.union1d(self.connection_buses, buses)
+        return replace(
+            self,
+            connection_buses=connection_buses,
+            home_connection=np.searchsorted(connection_buses, self.home_bus),
+            later=tuple(replace(later, feeder=later.feeder.fed_at(buses)) for later in self.later),
+        )
+
     def first_limit_kw(self) -> Float[np.ndarray, " limits"]:
         """What each limit can carry in kW, before the first AC solution."""
         return self.limits.first_limit_kw()
@@ -86,7 +112,7 @@ class Feeder:
         """(limits, background buses): what a kW there adds to each limit."""
         limits, node = self.limits, self.wiring.node_of_bus[self.background.bus]
         supplied = node >= 0
-        carries = np.flatnonzero(~limits.is_voltage)
+        carries = np.flatnonzero(limits.branch >= 0)
         shares = self.wiring.shares(limits.branch[carries])[:, np.where(supplied, node, 0)]
         onto_rows = csr_array(
             ((limits.direction * limits.sense)[carries].astype(float), (carries, np.arange(carries.size))),
@@ -115,8 +141,17 @@ class Feeder:
         """Household rows and "meter" of one limit, joined where they are neighbours along the cables."""
         node_of_bus = self.wiring.node_of_bus
         # of a branch the index is no bus, and not asked for
-        bus_node = int(node_of_bus[self.limits.index[limit]]) if self.limits.branch[limit] < 0 else -1
+        bus_node = int(node_of_bus[self.limits.index[limit]]) if self.limits.is_voltage[limit] else -1
         return cable_graph(self.limits, limit, self.wiring, node_of_bus[self.home_bus], bus_node)
+
+
+@dataclass(frozen=True)
+class Later:
+    """How a feeder is switched from a control step on."""
+
+    start: int
+    feeder: Feeder
+    """With the same limits in the same order; those behind which nobody is then have no members."""
 
 
 def load_feeder(
@@ -162,13 +197,10 @@ def load_feeder(
     home_bus = net.load.loc[found.load, "bus"].to_numpy(dtype=np.int64)
     home_node = wiring.node_of_bus[home_bus]
     geography = read_geography(net)
-    limits = nested(
-        branch_limits("trafo", geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share),
-        wiring,
-    )
     home_phase = home_phases(net, found.load, source=name) if unbalanced else None
-    if home_phase is not None:
-        limits = limits_per_phase(limits, home_phase)
+    limits = transformer_limits(
+        geography.trafos, trafo_branch, wiring, home_node, limit_share=limit_share, home_phase=home_phase
+    )
     notes += [*found.notes, *geography.notes, *_supply(name, limits, home_node, n_trafos=len(net.trafo))]
     net.load.loc[found.replaced, "in_service"] = False
     background = read_background(net, found.load)
@@ -195,7 +227,24 @@ def load_feeder(
         wiring=wiring,
         line_branch=line_branch,
         home_phase=home_phase,
+        limit_share=limit_share,
     )
+
+
+def transformer_limits(
+    trafos: pd.DataFrame,
+    trafo_branch: Int[np.ndarray, " trafos"],
+    wiring: Wiring,
+    home_node: Int[np.ndarray, " homes"],
+    *,
+    limit_share: float,
+    home_phase: Int[np.ndarray, " homes"] | None,
+) -> Limits:
+    """One limit for every transformer that supplies homes, or one per phase."""
+    limits = nested(
+        branch_limits("trafo", trafos, trafo_branch, wiring, home_node, limit_share=limit_share), wiring
+    )
+    return limits if home_phase is None else limits_per_phase(limits, home_phase)
 
 
 def _require_transformers(net: pandapowerNet, limit_share: float, *, source: str) -> None:

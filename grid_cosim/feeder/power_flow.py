@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandapower as pp
@@ -22,6 +22,7 @@ _TOLERANCE_MVA = 1e-8  # pandapower's default; leaves some 1e-9 pu, as Newton's 
 _RECYCLE = {"bus_pq": True, "trafo": False, "gen": False}
 
 
+@runtime_checkable
 class PowerFlow(Protocol):
     """Solves the feeder for the households' powers of one step."""
 

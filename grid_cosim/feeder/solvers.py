@@ -50,6 +50,35 @@ def choose_power_flow(feeder: Feeder, solver: Solver = "auto") -> Chosen:
     )
 
 
+class Solvers:
+    """The power flows of a feeder as its switches stand, each made when it is first needed.
+
+    `prepared` takes the place of the one that would be chosen for the first steps.
+    """
+
+    def __init__(self, feeder: Feeder, solver: Solver = "auto", *, prepared: PowerFlow | None = None) -> None:
+        self._feeder, self._solver = feeder, solver
+        self._chosen: list[tuple[Feeder, Chosen]] = []
+        if prepared is not None:
+            self._chosen.append((feeder, Chosen(prepared, "The AC power flow was prepared by the caller.")))
+
+    def of(self, feeder: Feeder) -> PowerFlow:
+        """That of the feeder as it is switched otherwise, or as it was."""
+        return self._choose(feeder).power_flow
+
+    @property
+    def note(self) -> str:
+        """Which one the feeder has as it is switched first, and why."""
+        return self._choose(self._feeder).note
+
+    def _choose(self, feeder: Feeder) -> Chosen:
+        for known, chosen in self._chosen:
+            if known is feeder:
+                return chosen
+        self._chosen.append((feeder, choose_power_flow(feeder, self._solver)))
+        return self._chosen[-1][1]
+
+
 def _per_phase(feeder: Feeder, solver: Solver) -> Chosen:
     if solver == "pandapower":
         raise FeederError(

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grid_cosim.optimum.ac import Measure, Measured, ac_schedule, by_power_flow
     from grid_cosim.optimum.models import ConvexModel, HasConvexModel, OptimumError, convex_model
+    from grid_cosim.optimum.parts import Couplings
     from grid_cosim.optimum.problem import optimal_schedule
     from grid_cosim.optimum.schedule import Schedule, Scheduled, replay_eur
 
 _HOME = {
     "ConvexModel": "models",
+    "Couplings": "parts",
     "HasConvexModel": "models",
     "Measure": "ac",
     "Measured": "ac",
@@ -32,6 +34,7 @@ _HOME = {
 
 __all__ = [
     "ConvexModel",
+    "Couplings",
     "HasConvexModel",
     "Measure",
     "Measured",

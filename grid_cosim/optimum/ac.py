@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from grid_cosim.coordination.meters import Meters, MeterState
 from grid_cosim.feeder import Feeder, Solver, choose_power_flow
 from grid_cosim.fleet import Fleet
+from grid_cosim.optimum.parts import Couplings
 from grid_cosim.optimum.problem import FleetProblem
 from grid_cosim.optimum.schedule import Schedule, net_power
 
@@ -42,7 +43,8 @@ Measure = Callable[[Float[np.ndarray, "steps households"], Float[np.ndarray, "st
 
 def by_power_flow(feeder: Feeder, quarters: Sequence[int], *, solver: Solver = "auto") -> Measure:
     """Measure by AC power flow; `quarters` of the year say for every step what the other loads draw."""
-    power_flow = choose_power_flow(feeder, solver).power_flow
+    periods = feeder.periods(len(quarters))
+    solvers = [choose_power_flow(at, solver).power_flow for _, at in periods]
     points = feeder.connection_buses.size
     at_point = csr_array(
         (np.ones(feeder.n_households), (np.arange(feeder.n_households), feeder.home_connection)),
@@ -52,8 +54,13 @@ def by_power_flow(feeder: Feeder, quarters: Sequence[int], *, solver: Solver = "
     def measure(
         p_kw: Float[np.ndarray, "steps households"], q_kvar: Float[np.ndarray, "steps households"]
     ) -> Measured:
-        solved = power_flow.solve_all(bus_p_kw=p_kw @ at_point, bus_q_kvar=q_kvar @ at_point, steps=quarters)
-        limits = [(at.limit_p_kw, at.limit_loading_percent) for at in solved]
+        limits = []
+        for (steps, _), power_flow in zip(periods, solvers, strict=True):
+            of = slice(steps.start, steps.stop)
+            solved = power_flow.solve_all(
+                bus_p_kw=p_kw[of] @ at_point, bus_q_kvar=q_kvar[of] @ at_point, steps=quarters[of]
+            )
+            limits += [(at.limit_p_kw, at.limit_loading_percent) for at in solved]
         return Measured(*(np.stack(of_steps) for of_steps in zip(*limits, strict=True)))
 
     return measure
@@ -61,31 +68,42 @@ def by_power_flow(feeder: Feeder, quarters: Sequence[int], *, solver: Solver = "
 
 def ac_schedule(
     fleet: Fleet,
-    coupling: csr_array,
-    meters: Meters,
+    couplings: Couplings | csr_array,
+    meters: Meters | Sequence[Meters],
     measure: Measure,
     *,
     limit_percent: Float[np.ndarray, "steps limits"] | None = None,
 ) -> Schedule:
     """The optimum of a fleet whose loading keeps the limits of the meters, or `limit_percent` if they move.
 
+    Where `couplings` are those of several periods, there are as many `meters`.
     Until every element with a price is within 0.05 points of its limit, four solves at the most; what is
     missed then is told in `missed_percent`. The first estimate is read off the power flow of the fleet
     without control. Raises `OptimumError` for devices
     without a convex model.
     """
-    problem = FleetProblem(fleet, coupling)
-    percent = np.tile(meters.limit_percent, (fleet.n_steps, 1)) if limit_percent is None else limit_percent
-    unloaded_kw = meters.first_limit_kw * (percent / meters.limit_percent) - meters.first_background_kw
+    if not isinstance(couplings, Couplings):
+        couplings = Couplings.always(couplings)
+    problem = FleetProblem(fleet, couplings)
+    each = [meters] if isinstance(meters, Meters) else meters
+    periods = zip(each, couplings.periods(fleet.n_steps), strict=True)
+    at = [of for of, (steps, _) in periods for _ in steps]
+    percent = np.stack([of.limit_percent for of in at]) if limit_percent is None else limit_percent
+    unloaded_kw = np.stack(
+        [
+            of.first_limit_kw * (now / of.limit_percent) - of.first_background_kw
+            for of, now in zip(at, percent, strict=True)
+        ]
+    )
 
     def learn(
         powers_kw: Sequence[Float[np.ndarray, "steps _devices"]], known_kw: Float[np.ndarray, "steps limits"]
     ) -> tuple[Float[np.ndarray, "steps limits"], Float[np.ndarray, "steps limits"]]:
         """What members may draw, as the meters conclude, and how far the loading is beyond the limits."""
         p_kw, q_kvar = net_power(fleet, powers_kw)
-        members_kw = p_kw @ coupling.T
+        members_kw = couplings.behind(p_kw)
         measured = measure(p_kw, q_kvar)
-        learned_kw = members_kw + _headroom(meters, measured, known_kw - members_kw, percent)
+        learned_kw = members_kw + _headroom(at, measured, known_kw - members_kw, percent)
         return learned_kw, measured.loading_percent - percent
 
     capacity_kw, _ = learn(fleet.uncontrolled_run()[0], unloaded_kw)
@@ -111,19 +129,23 @@ def _misses(
 
 
 def _headroom(
-    meters: Meters,
+    meters: Sequence[Meters],
     measured: Measured,
     known_kw: Float[np.ndarray, "steps limits"],
     limit_percent: Float[np.ndarray, "steps limits"],
 ) -> Float[np.ndarray, "steps limits"]:
-    """What the meters say in every step; as `known_kw` where there is no solution to measure."""
+    """What the meters of every step say; as `known_kw` where there is no solution to measure."""
     headroom_kw = np.empty_like(known_kw)
     for step, (p_kw, loading_percent) in enumerate(zip(*measured, strict=True)):
         before = MeterState(known_kw[step], p_kw)
-        headroom_kw[step] = meters.update(
-            before,
-            measured_kw=p_kw,
-            loading_percent=loading_percent,
-            limit_percent=limit_percent[step],
-        ).headroom_kw
+        headroom_kw[step] = (
+            meters[step]
+            .update(
+                before,
+                measured_kw=p_kw,
+                loading_percent=loading_percent,
+                limit_percent=limit_percent[step],
+            )
+            .headroom_kw
+        )
     return headroom_kw

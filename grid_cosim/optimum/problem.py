@@ -20,7 +20,7 @@ from grid_cosim.optimum import (  # noqa: F401  # they register the models of th
     two_way_cars,
 )
 from grid_cosim.optimum.models import ConvexModel, OptimumError, convex_model, no_power
-from grid_cosim.optimum.parts import parts_of
+from grid_cosim.optimum.parts import Couplings, parts_of
 from grid_cosim.optimum.schedule import Schedule
 
 EXCESS_EUR_PER_KWH = 100.0
@@ -41,11 +41,18 @@ def optimal_schedule(
 
 
 class FleetProblem:
-    """The problem of a fleet, compiled once and solved for one capacity after the other."""
+    """The problem of a fleet, compiled once and solved for one capacity after the other.
 
-    def __init__(self, fleet: Fleet, coupling: csr_array) -> None:
+    `couplings` say from which step on who is behind which limit, or it is one matrix for all steps.
+    """
+
+    def __init__(self, fleet: Fleet, couplings: Couplings | csr_array) -> None:
         self._fleet = fleet
-        self._parts = [(part, _PartProblem(part.fleet, part.coupling)) for part in parts_of(fleet, coupling)]
+        if not isinstance(couplings, Couplings):
+            couplings = Couplings.always(couplings)
+        self._parts = [
+            (part, _PartProblem(part.fleet, part.couplings)) for part in parts_of(fleet, couplings)
+        ]
         self._solves = 0
         self._solve_time_s = 0.0
 
@@ -79,9 +86,10 @@ class _Solution(NamedTuple):
 class _PartProblem:
     """The problem of households that have nothing to do with others."""
 
-    def __init__(self, fleet: Fleet, coupling: csr_array) -> None:
+    def __init__(self, fleet: Fleet, couplings: Couplings) -> None:
         self._dt_h = fleet.dt_h
-        self._base_kw = fleet.base_kw @ coupling.T
+        periods = couplings.periods(fleet.n_steps)
+        self._base_kw = couplings.behind(fleet.base_kw)
         tariff = fleet.dt_h * fleet.tariff_eur_per_kwh[: fleet.n_steps]
         self._base_cost_eur = float(tariff @ fleet.base_kw.sum(axis=1))
         models = [_model(group, fleet) for group in fleet.groups]
@@ -89,15 +97,20 @@ class _PartProblem:
         self._cost_eur = sum(
             (model.own_cost_eur + tariff @ cp.sum(model.p_kw, axis=1) for model in models), cp.Constant(0.0)
         )
-        shape = (fleet.n_steps, coupling.shape[0])
+        shape = (fleet.n_steps, couplings.n_limits)
         self._room_kw = cp.Parameter(shape)
         self._excess_kw = cp.Variable(shape, nonneg=True)
-        flex_kw = sum(
-            (
-                p_kw @ csr_array(coupling[:, group.household].T)
-                for p_kw, group in zip(self._p_kw, fleet.groups, strict=True)
-            ),
-            cp.Constant(np.zeros(shape)),
+        flex_kw = cp.vstack(
+            [
+                sum(
+                    (
+                        p_kw[steps.start : steps.stop] @ csr_array(coupling[:, group.household].T)
+                        for p_kw, group in zip(self._p_kw, fleet.groups, strict=True)
+                    ),
+                    cp.Constant(np.zeros((len(steps), couplings.n_limits))),
+                )
+                for steps, coupling in periods
+            ]
         )
         self._limits = flex_kw - self._excess_kw <= self._room_kw
         penalty_eur = EXCESS_EUR_PER_KWH * fleet.dt_h * cp.sum(self._excess_kw)

@@ -60,13 +60,23 @@ class Limits(Section):
         return self
 
 
-class Event(Section):
-    """Something that moves limits for a time."""
+_Names = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
-    kind: Literal["signal", "rating"]
-    """`signal`: a grid operator lowers what may be used; `rating`: the rating changes, as in wind."""
-    element: str | Annotated[tuple[str, ...], Field(min_length=1)]
-    """What is concerned: `Trafo-3`, `Line-7`, a list of them, `all transformers` or `all lines`."""
+
+class Event(Section):
+    """Something that moves limits, or what is behind them, for a time."""
+
+    kind: Literal["signal", "rating", "switch"]
+    """`signal`: a grid operator lowers what may be used; `rating`: the rating changes, as in wind; `switch`:
+    switches open and close, and homes are behind other limits."""
+    element: _Names | None = None
+    """What a signal or rating concerns: `Trafo-3`, `Line-7`, a list of them, `all transformers` or `all
+    lines`."""
+    open: _Names | None = None
+    """What a switch event opens: `Switch-12` or the name of a switch, one or several; a line or transformer
+    as a whole by `Line-7`, `Trafo-3`."""
+    close: _Names | None = None
+    """What it closes, likewise. Afterwards everything is as before."""
     begin: Annotated[float, Field(ge=0)] | datetime = 0.0
     """When it begins: hours since the start of the run, or a local time."""
     end: Positive | datetime | None = None
@@ -78,11 +88,40 @@ class Event(Section):
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """What is concerned, one or several."""
-        return (self.element,) if isinstance(self.element, str) else self.element
+        """What a signal or rating concerns, one or several."""
+        return _several(self.element)
+
+    @property
+    def closed(self) -> dict[str, bool]:
+        """What a switch event moves, by name, and whether it is closed then."""
+        return dict.fromkeys(_several(self.open), False) | dict.fromkeys(_several(self.close), True)
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if self.kind == "switch":
+            if self.element is not None or self.share is not None or self.source is not None:
+                raise ValueError(
+                    "a switch event has `open` or `close`, and no `element`, `share` or `source`"
+                )
+            if self.open is None and self.close is None:
+                raise ValueError("got neither `open` nor `close`, expected what a switch event moves")
+            both = sorted(set(_several(self.open)) & set(_several(self.close)))
+            if both:
+                raise ValueError(f"got {both[0]} in both `open` and `close`, expected one of them")
+        else:
+            if self.element is None:
+                raise ValueError(f"got no `element`, expected what the {self.kind} is about")
+            if self.open is not None or self.close is not None:
+                raise ValueError(f'a {self.kind} has no `open` or `close`; that is for kind = "switch"')
+        for at in (self.begin, self.end):
+            if isinstance(at, datetime) and at.tzinfo is not None:
+                raise ValueError("expected local times without a zone")
+        return self
 
     @model_validator(mode="after")
     def _says_how_much(self) -> Self:
+        if self.kind == "switch":
+            return self
         if self.kind == "signal" and (self.share is None or self.source is not None):
             raise ValueError("a signal has a `share` and no `source`")
         if self.kind == "signal" and (self.share or 0.0) > 1.0:
@@ -91,10 +130,13 @@ class Event(Section):
             )
         if (self.share is None) == (self.source is None):
             raise ValueError("got both or neither of `share` and `source`, expected one of them")
-        for at in (self.begin, self.end):
-            if isinstance(at, datetime) and at.tzinfo is not None:
-                raise ValueError("expected local times without a zone")
         return self
+
+
+def _several(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else names
 
 
 class PowerFlowSection(Section):

@@ -12,7 +12,7 @@ from grid_cosim.controllers import Controller, Priced, Uncontrolled
 from grid_cosim.coordination import Copies, CurveStep, communication, price_grid
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.devices import HeatPumpPopulation, VehiclePopulation
-from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot, VoltageCheck, load_feeder
+from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_fleet
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.policies.checkpoint import Policy, policy_features
@@ -84,21 +84,18 @@ def _untrained(fleet: Fleet) -> dict[str, Policy]:
     }
 
 
-class DivergesAt:
+class DivergesAt(PandapowerFlow):
     """The real power flow, but without a solution in its `call`-th call, counted from 0."""
 
     def __init__(self, feeder: Feeder, call: int) -> None:
-        self._real = PandapowerFlow(feeder)
+        super().__init__(feeder)
         self._call = call
         self._calls = 0
 
     def solve(self, *, bus_p_kw: np.ndarray, bus_q_kvar: np.ndarray, step: int | None) -> Snapshot:
-        solution = self._real.solve(bus_p_kw=bus_p_kw, bus_q_kvar=bus_q_kvar, step=step)
+        solution = super().solve(bus_p_kw=bus_p_kw, bus_q_kvar=bus_q_kvar, step=step)
         self._calls += 1
         return without_solution(solution) if self._calls == self._call + 1 else solution
-
-    def check(self, snapshot: Snapshot) -> VoltageCheck:
-        return self._real.check(snapshot)
 
 
 def without_solution(snapshot: Snapshot) -> Snapshot:

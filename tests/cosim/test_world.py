@@ -17,7 +17,7 @@ from pandapower.auxiliary import pandapowerNet
 
 from grid_cosim.cosim import FeederSim, HouseholdSim, RecorderSim, run_world
 from grid_cosim.errors import CosimError, HorizonError, PowerFlowError, RunError, SolverError
-from grid_cosim.feeder import Feeder, PandapowerFlow, PowerGridFlow, Snapshot, VoltageCheck, power_grid
+from grid_cosim.feeder import Feeder, PandapowerFlow, PowerGridFlow, Snapshot, power_grid
 from grid_cosim.feeder.equations import Equations, read_equations
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.results import TABLES, read_table
@@ -38,24 +38,21 @@ def on_the_wire(power_kw: np.ndarray) -> np.ndarray:
     return 1e3 * (power_kw / 1e3)
 
 
-class Numbered:
+class Numbered(PandapowerFlow):
     """The real power flow, but loading 100, 101, … % and 0, 1, … kW in the first, second, … step."""
 
     def __init__(self, feeder: Feeder) -> None:
-        self._real = PandapowerFlow(feeder)
+        super().__init__(feeder)
         self._step = -1
 
     def solve(self, *, bus_p_kw: np.ndarray, bus_q_kvar: np.ndarray, step: int | None) -> Snapshot:
         self._step += 1
         return replace(
-            self._real.solve(bus_p_kw=bus_p_kw, bus_q_kvar=bus_q_kvar, step=step),
+            super().solve(bus_p_kw=bus_p_kw, bus_q_kvar=bus_q_kvar, step=step),
             trafo_loading_percent=np.array([100.0 + self._step]),
             limit_loading_percent=np.array([100.0 + self._step]),
             limit_p_kw=np.array([float(self._step)]),
         )
-
-    def check(self, snapshot: Snapshot) -> VoltageCheck:
-        return self._real.check(snapshot)
 
 
 def test_who_runs_when_and_what_each_receives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

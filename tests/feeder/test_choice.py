@@ -8,7 +8,8 @@ import numpy as np
 import pandapower as pp
 import pytest
 
-from grid_cosim.feeder.choice import LimitChoice, candidates, kept
+from grid_cosim.feeder.choice import candidates, counting, kept
+from grid_cosim.feeder.limits import LimitChoice
 from grid_cosim.feeder.network import Feeder, load_feeder
 from grid_cosim.feeder.power_flow import PandapowerFlow, Snapshot
 from grid_cosim.feeder.voltage import watched_buses
@@ -19,6 +20,10 @@ ALL = LimitChoice(True, "all", "all", 1.0, 0.9, 1.1, 70.0, True)
 
 def limited(feeder: Feeder, choice: LimitChoice = ALL) -> Feeder:
     return candidates(feeder, choice, both_ways=True)
+
+
+def chosen_of(feeder: Feeder, choice: LimitChoice, peak: np.ndarray, can: np.ndarray) -> Feeder:
+    return kept(feeder, choice, counting(feeder.limits, choice, peak_percent=peak, can_reverse=can))
 
 
 def solved(feeder: Feeder, p_kw: float) -> Snapshot:
@@ -136,9 +141,7 @@ def test_a_band_that_no_voltage_can_keep_is_no_limit() -> None:
     assert "Bus-4 high" not in names
     assert "no limit of high voltage at 1 of 1 ends" in found.notes[-1]
     assert "1.080 to 1.080 pu there, already beyond 1.050 pu" in found.notes[-1]
-    chosen = kept(
-        found, choice, peak_percent=np.zeros(len(names)), can_reverse=np.ones(len(names), dtype=bool)
-    )
+    chosen = chosen_of(found, choice, np.zeros(len(names)), np.ones(len(names), dtype=bool))
     assert any("limits of low voltage at 1 of 1 ends" in note for note in chosen.notes)
 
 
@@ -192,7 +195,7 @@ def test_near_keeps_what_comes_near_and_says_so() -> None:
     peak = np.array([95.0 if name in ("Line-0", "Bus-4 low") else 10.0 for name in names])
     nothing = np.zeros(len(names), dtype=bool)
     choice = replace(ALL, voltage="near", lines="near", reverse="auto")
-    found = kept(feeder, choice, peak_percent=peak, can_reverse=nothing)
+    found = chosen_of(feeder, choice, peak, nothing)
     assert found.limits.names == ("Trafo-0", "Line-0", "Bus-4 low")
     assert found.limits.level.tolist() == [0, 1, 2]
     assert any("limits at 1 of 3 lines" in note for note in found.notes)
@@ -203,10 +206,10 @@ def test_against_generation_only_where_it_can_be_generated() -> None:
     names = feeder.limits.names
     choice = replace(ALL, lines="near", voltage="none", reverse="auto")
     can = np.array([name == "Line-2 reverse" for name in names])
-    found = kept(feeder, choice, peak_percent=np.zeros(len(names)), can_reverse=can)
+    found = chosen_of(feeder, choice, np.zeros(len(names)), can)
     # the forward limit comes with it: it shows the loading, whichever way
     assert found.limits.names == ("Trafo-0", "Line-2", "Line-2 reverse")
-    none = kept(feeder, replace(choice, reverse=False), peak_percent=np.zeros(len(names)), can_reverse=can)
+    none = chosen_of(feeder, replace(choice, reverse=False), np.zeros(len(names)), can)
     assert none.limits.names == ("Trafo-0",)
 
 

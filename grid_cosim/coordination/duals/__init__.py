@@ -4,6 +4,7 @@ from grid_cosim.coordination.duals.agreement import Agreement
 from grid_cosim.coordination.duals.curve import CurveStep
 from grid_cosim.coordination.duals.exact import ExactStep
 from grid_cosim.coordination.duals.gradient import GradientStep
+from grid_cosim.coordination.duals.handover import handed_over
 from grid_cosim.coordination.duals.independent import own_share_price
 from grid_cosim.coordination.duals.newton import NewtonStep
 from grid_cosim.coordination.duals.protocol import Demand, DualState, DualStep, Negotiated, Status
@@ -20,6 +21,7 @@ __all__ = [
     "Negotiated",
     "NewtonStep",
     "Status",
+    "handed_over",
     "own_share_price",
     "price_grid",
 ]

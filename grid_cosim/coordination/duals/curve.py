@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from grid_cosim.coordination.consensus import Exchange, LinkOutage, Mixing, TrackedMixing
+from grid_cosim.coordination.copies import Copies
 from grid_cosim.coordination.duals.levels import Inside, prices_of_levels
 from grid_cosim.coordination.duals.protocol import (
     Demand,
@@ -100,6 +101,15 @@ class CurveStep:
         if (self.graph.copies.weight >= 0.0).all():
             return self.prices
         return np.concatenate([-self.prices[:0:-1], self.prices])
+
+    @property
+    def copies(self) -> Copies:
+        """Those of the graph."""
+        return self.graph.copies
+
+    def remembering(self) -> tuple[tuple[Turn, ...], ...]:
+        """Of quiet limits, of the first exchanges, of the refined ones."""
+        return (self.graph.whole,), self.graph.turns, self.graph.turns
 
     def init(self) -> DualState:
         """All prices 0, nothing said yet."""

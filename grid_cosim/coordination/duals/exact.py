@@ -33,6 +33,10 @@ class ExactStep:
     largest_price: float
     passes: int = 4
 
+    def remembering(self) -> tuple[tuple[Turn, ...], ...]:
+        """Nothing is remembered but the prices."""
+        return ()
+
     def init(self) -> DualState:
         """All prices 0."""
         return DualState(np.zeros(self.copies.n_copies), ())

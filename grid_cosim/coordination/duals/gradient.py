@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from grid_cosim.coordination.consensus import Exchange, LinkOutage, TrackedMixing
+from grid_cosim.coordination.copies import Copies
 from grid_cosim.coordination.duals.protocol import (
     Demand,
     DualState,
@@ -16,7 +17,7 @@ from grid_cosim.coordination.duals.protocol import (
     negotiated,
     own_values,
 )
-from grid_cosim.coordination.graph import CommunicationGraph
+from grid_cosim.coordination.graph import CommunicationGraph, Turn
 
 _NUMBERS = 2
 """A message carries the price and the share of the limit."""
@@ -41,6 +42,15 @@ class GradientStep:
     dual_iterations: int = 1
     startup_rounds: int = 100
     outage: LinkOutage | None = None
+
+    @property
+    def copies(self) -> Copies:
+        """Those of the graph."""
+        return self.graph.copies
+
+    def remembering(self) -> tuple[tuple[Turn, ...], ...]:
+        """One memory per turn."""
+        return (self.graph.turns,)
 
     def init(self) -> DualState:
         """All prices 0, nothing said yet."""
@@ -68,7 +78,7 @@ class GradientStep:
         for _ in range(self.dual_iterations):
             for k, turn in enumerate(self.graph.turns):
                 meter_term = own_values(turn, np.zeros((len(turn.held), 1)), excess_kw)
-                if memory[k].running is None:
+                if memory[k].new:
                     startup = Exchange.open(turn.links, self.startup_rounds, self.outage, rng)
                     memory[k], _ = shares.step(memory[k], meter_term, startup)
                     tally.add(turn, self.startup_rounds, 1)

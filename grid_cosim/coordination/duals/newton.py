@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from grid_cosim.coordination.consensus import Exchange, LinkOutage, Mixing, TrackedMixing
+from grid_cosim.coordination.copies import Copies
 from grid_cosim.coordination.duals.protocol import (
     Demand,
     DualState,
@@ -44,6 +45,15 @@ class NewtonStep:
     mixing: Mixing = field(default_factory=TrackedMixing)
     outage: LinkOutage | None = None
     accelerated: bool = False
+
+    @property
+    def copies(self) -> Copies:
+        """Those of the graph."""
+        return self.graph.copies
+
+    def remembering(self) -> tuple[tuple[Turn, ...], ...]:
+        """One memory per turn."""
+        return (self.graph.turns,)
 
     def init(self) -> DualState:
         """All prices 0, nothing said yet."""

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from grid_cosim.coordination.bounds import disagreement
 from grid_cosim.coordination.consensus import Memory
+from grid_cosim.coordination.copies import Copies
 from grid_cosim.coordination.duals.agreement import Account, Agreement
 from grid_cosim.coordination.graph import CommunicationGraph, Turn
 
@@ -104,6 +105,15 @@ class DualState:
 @runtime_checkable
 class DualStep(Protocol):
     """Agrees on the prices of all limits in one control step."""
+
+    @property
+    def copies(self) -> Copies:
+        """Who holds a copy of which price."""
+        ...
+
+    def remembering(self) -> tuple[tuple[Turn, ...], ...]:
+        """Whose each `memory` of a state is: by what is exchanged, and in each the turns in their order."""
+        ...
 
     def init(self) -> DualState:
         """All prices 0, nothing said yet."""

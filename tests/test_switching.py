@@ -1,0 +1,389 @@
+"""Switches that open and close: who is behind which limit, and what the agents make of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import mosaik
+import mosaik_api_v3
+import numpy as np
+import pandapower as pp
+import pandas as pd
+import pytest
+
+from grid_cosim import load_scenario, run
+from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet
+from grid_cosim.coordination import (
+    Copies,
+    CurveStep,
+    GradientStep,
+    NewtonStep,
+    communication,
+    handed_over,
+    price_grid,
+)
+from grid_cosim.coordination.consensus import TrackedMixing
+from grid_cosim.cosim import run_world
+from grid_cosim.cosim.world import SIM_CONFIG, connect_feeder, connect_recorder
+from grid_cosim.errors import CosimError, FeederError, ScenarioError
+from grid_cosim.events import switched_feeders
+from grid_cosim.feeder import Feeder, load_feeder
+from grid_cosim.feeder.switching import reswitched, switch_positions, switched
+from grid_cosim.limiting import with_limits
+from grid_cosim.results import RunWriter
+from grid_cosim.scenario import Scenario
+from tests import builders
+from tests.coordination.demand import Logistic, some_homes
+
+OUT = {"kind": "switch", "begin": 1.0, "end": 3.0, "open": "Trafo-0", "close": "the tie"}
+
+
+def areas(homes: int = 2) -> Feeder:
+    """Two areas whose ends can be joined; the switch has a name."""
+    net = builders.coupled_areas(closed=False)
+    net.switch["name"] = "the tie"
+    for bus in net.load["bus"].tolist() * (homes // 2 - 1):
+        pp.create_load(net, bus, p_mw=0.002, q_mvar=0.0004, type="HH", name=f"H{len(net.load)}")
+    return load_feeder(net)
+
+
+def asked(*events: dict[str, Any], hours: float = 4.0, **sections: Any) -> Scenario:
+    raw = {"time": {"start": datetime(2016, 1, 4, 17), "hours": hours}, "events": list(events), **sections}
+    return Scenario.model_validate(raw)
+
+
+def limited(scenario: Scenario, feeder: Feeder) -> Feeder:
+    return with_limits(scenario, feeder, scenario_fleet)
+
+
+def members(feeder: Feeder) -> dict[str, list[int]]:
+    coupling = feeder.limits.coupling.toarray()
+    return {
+        name: np.flatnonzero(row).tolist() for name, row in zip(feeder.limits.names, coupling, strict=True)
+    }
+
+
+def test_homes_come_behind_other_limits_while_a_switch_event_lasts() -> None:
+    feeder = limited(asked(OUT), areas())
+    assert [later.start for later in feeder.later] == [4, 12]
+    assert members(feeder) == {"Trafo-0": [0, 1], "Trafo-1": [2, 3]}
+    assert members(feeder.at(3)) == members(feeder)
+    assert members(feeder.at(4)) == {"Trafo-0": [], "Trafo-1": [0, 1, 2, 3]}
+    assert members(feeder.at(15)) == members(feeder)
+    assert feeder.net.trafo["in_service"].all()  # the first one is as it was
+    others = "2 homes are behind other limits than before"
+    assert feeder.notes[-2:] == (
+        f"from 2016-01-04 18:00 on Switch-0 closed and Trafo-0 open: {others}",
+        f"from 2016-01-04 20:00 on Switch-0 open and Trafo-0 closed: {others}",
+    )
+
+
+def test_all_kinds_of_limits_follow() -> None:
+    scenario = asked(OUT, limits={"lines": "all", "voltage": "all", "reverse": True})
+    feeder = limited(scenario, areas())
+    there = feeder.at(4)
+    assert there.limits.names == feeder.limits.names
+    assert "Bus-3 low" in feeder.limits.names  # an end of a cable before, none afterwards
+    assert members(feeder)["Bus-3 low"] == [0, 1]
+    assert members(there)["Bus-3 low"] == []
+    # line 1 is fed from its other end
+    row = feeder.limits.names.index("Line-1")
+    assert (members(feeder)["Line-1"], members(there)["Line-1"]) == ([1], [0])
+    assert (feeder.limits.direction[row], there.limits.direction[row]) == (1, -1)
+    assert members(there)["Line-3 reverse"] == [0, 1, 3]
+    assert there.limits.level[there.limits.names.index("Line-1")] > there.limits.level[row - 1]
+
+
+def test_limits_that_somebody_is_behind_later_only_are_there_from_the_start() -> None:
+    net = areas().net
+    feeder = load_feeder(net)
+    tie = asked(
+        {"kind": "switch", "begin": 1.0, "open": "Line-0", "close": "Switch-0"}, limits={"lines": "all"}
+    )
+    found = limited(tie, feeder)
+    assert members(found)["Line-4"] == []
+    assert members(found.at(4))["Line-4"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (
+            {"kind": "switch", "open": "Switch-9"},
+            "events.0.open: got 'Switch-9', expected a switch, line or transformer of coupled, as Switch-3, "
+            "Line-7, Trafo-0 or the own name of a switch. Did you mean 'Switch-0'?",
+        ),
+        ({"kind": "switch", "open": "the tie"}, "events.0.open: got 'the tie', which is open already"),
+        ({"kind": "switch", "close": ("Line-0",)}, "events.0.close: got 'Line-0', which is closed already"),
+        ({"kind": "switch", "begin": 5.0, "close": "Switch-0"}, "events.0.begin: got 2016-01-04 22:00"),
+    ],
+)
+def test_what_cannot_be_switched_is_told(event: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        switched_feeders(asked(event), areas())
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ({"kind": "switch"}, "got neither `open` nor `close`"),
+        ({"kind": "switch", "open": "Line-1", "share": 0.5}, "a switch event has `open` or `close`, and no"),
+        ({"kind": "switch", "open": "Line-1", "close": "Line-1"}, "got Line-1 in both `open` and `close`"),
+        ({"kind": "signal", "share": 0.5}, "got no `element`, expected what the signal is about"),
+        ({"kind": "rating", "element": "Line-1", "share": 2.0, "open": "Line-1"}, "a rating has no `open`"),
+    ],
+)
+def test_an_event_says_what_its_kind_needs(event: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        asked(event)
+
+
+def test_homes_that_would_be_cut_off_are_named() -> None:
+    with pytest.raises(
+        FeederError, match=r"with Trafo-0 open 2 homes are without supply \(H0, H1\).*Close another switch"
+    ):
+        limited(asked({"kind": "switch", "open": "Trafo-0"}), areas())
+
+
+def test_a_later_event_takes_the_place_of_an_earlier_one() -> None:
+    closing = {"kind": "switch", "begin": 0.5, "close": "Switch-0"}
+    opening = {"kind": "switch", "begin": 1.0, "end": 2.0, "open": "Switch-0"}
+    periods = switched_feeders(asked(closing, opening), areas())
+    assert [steps for steps, _ in periods] == [range(2), range(2, 4), range(4, 8), range(8, 16)]
+    assert [switch_positions(at)["Switch-0"] for _, at in periods] == [False, True, False, True]
+
+
+def street(controllers: list[str], *events: dict[str, Any], **coordination: Any) -> Scenario:
+    return asked(
+        *events,
+        hours=6.0,
+        seed=3,
+        controllers=controllers,
+        devices={"electric_vehicle": {"share": 1.0}, "heat_pump": {"share": 0.5}},
+        coordination=coordination,
+    )
+
+
+TIGHT = {**OUT, "begin": 2.25, "end": 4.5}
+WHILE = slice(9, 18)
+
+
+def busy(homes: int = 16) -> Feeder:
+    """So many homes that one transformer is too small for both areas."""
+    return areas(homes)
+
+
+@pytest.mark.parametrize(
+    ("step", "at_once"),
+    [
+        ("curve", 102.0),  # from 58 % to the limit is a long way to foresee from one measurement
+        ("newton", 112.0),  # a few iterations from price 0
+        ("gradient", np.inf),  # holds on average over time
+    ],
+)
+def test_the_limit_holds_from_the_very_step_of_the_switching(
+    step: str, at_once: float, tmp_path: Path
+) -> None:
+    scenario = street(["uncontrolled", "consensus"], TIGHT, dual_step=step)
+    results = run(scenario, out=tmp_path / "out", feeder=busy(), report=False)
+    loading = {name: by_limit(done, "loading_percent") for name, done in results.runs.items()}
+    assert loading["uncontrolled"]["Trafo-1"].iloc[9] > 120.0
+    kept = loading["consensus"]
+    assert kept["Trafo-0"].iloc[WHILE].max() < 1e-6
+    assert kept["Trafo-1"].iloc[9] < at_once
+    if step != "gradient":
+        assert by_limit(results.runs["consensus"], "price_mean_eur_per_kwh")["Trafo-1"].iloc[9] > 0.0
+        assert kept["Trafo-1"].iloc[10:].max() < 101.0
+
+
+@pytest.mark.parametrize("name", ["independent", "dimming", "time_of_use", "centralised", "optimum"])
+def test_every_controller_goes_on_when_switches_move(name: str, tmp_path: Path) -> None:
+    scenario = street([name], TIGHT)
+    results = run(scenario, out=tmp_path / "out", feeder=busy(), report=False)
+    loading = by_limit(results.runs[name], "loading_percent")["Trafo-1"]
+    if name in ("centralised", "optimum"):
+        assert loading.max() < 102.0
+        assert loading.iloc[WHILE].max() > 98.0
+
+
+def by_limit(run_of: Any, column: str) -> pd.DataFrame:
+    return run_of.table("limits").pivot_table(
+        index="time", columns="limit", values=column, dropna=False, observed=False
+    )
+
+
+def test_both_ways_of_wiring_give_the_same_numbers(tmp_path: Path) -> None:
+    scenario = street(["consensus"], TIGHT)
+    feeder = limited(scenario, busy())
+    for bulk in (True, False):
+        homes = assemble(scenario, feeder, "consensus")
+        run_world(homes, feeder, tmp_path / str(bulk), start=scenario.time.start, bulk=bulk)
+    for table in ("limits", "households", "devices", "agreement", "grid"):
+        one, other = (pd.read_parquet(tmp_path / str(bulk) / f"{table}.parquet") for bulk in (True, False))
+        pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-9)
+
+
+class Protection(mosaik_api_v3.Simulator):
+    """Opens and closes at given times."""
+
+    def __init__(self) -> None:
+        model = {"public": True, "params": [], "attrs": ["closed", "opened"]}
+        super().__init__({"api_version": "3.0", "type": "time-based", "models": {"Relay": model}})
+
+    def init(self, sid: str, time_resolution: float, at: int, until: int) -> dict[str, Any]:
+        self._at, self._until = at, until
+        return dict(self.meta)
+
+    def create(self, num: int, model: str) -> list[dict[str, Any]]:
+        return [{"eid": "Relay", "type": model}]
+
+    def step(self, time: int, inputs: Any, max_advance: int) -> int:
+        self._on = self._at <= time < self._until
+        return time + 900
+
+    def get_data(self, outputs: Any) -> dict[str, Any]:
+        return {"Relay": {"closed": self._on, "opened": not self._on}}
+
+
+def test_any_simulator_may_switch_and_homes_follow_a_step_later(tmp_path: Path) -> None:
+    """What another simulator switches is as if the scenario had switched it, but for that step."""
+    scenario = street(["consensus"])
+    feeder = limited(scenario, busy())
+    homes = assemble(scenario, feeder, "consensus")
+    world = mosaik.World(
+        {**SIM_CONFIG, "Protection": {"python": "tests.test_switching:Protection"}},
+        skip_greetings=True,
+        configure_logging=False,
+    )
+    writer = RunWriter(tmp_path / "run")
+    neighbourhood = world.start("HouseholdSim", neighbourhood=homes).Neighbourhood()
+    grid = world.start("FeederSim", feeder=feeder, start=scenario.time.start, step_size=900).Grid()
+    recorder = world.start(
+        "RecorderSim", writer=writer, start=scenario.time.start, step_size=900, n_steps=24
+    ).Recorder()
+    relay = world.start("Protection", at=9 * 900, until=18 * 900).Relay()
+    entities = {child.eid: child for child in grid.children}
+    world.connect(relay, entities["Switch-0"], ("closed", "closed"))
+    world.connect(relay, entities["Trafo-0"], ("opened", "in_service"))
+    connect_feeder(world, neighbourhood, grid, bulk=True, switches=True)
+    connect_recorder(world, neighbourhood, grid, recorder)
+    world.run(until=24 * 900, print_progress=False)
+    writer.finish("complete", "", 0.0)
+    limits = pd.read_parquet(tmp_path / "run" / "limits.parquet")
+    loading = limits.pivot_table(
+        index="time", columns="limit", values="loading_percent", dropna=False, observed=False
+    )
+    assert loading["Trafo-1"].iloc[9] > 110.0  # nobody knew
+    assert 98.0 < loading["Trafo-1"].iloc[10:18].max() < 102.0
+    assert loading["Trafo-0"].iloc[18:].min() > 10.0
+
+
+def test_what_is_sent_to_a_switch_must_be_true_or_false() -> None:
+    from grid_cosim.cosim import FeederSim
+
+    simulator = FeederSim()
+    simulator.init("F", feeder=areas())
+    simulator.create(1, "Grid")
+    with pytest.raises(CosimError, match=r"Relay sends 0.5 as closed of Switch-0.*true or false"):
+        simulator.step(0, {"Switch-0": {"closed": {"Relay": 0.5}}}, 900)
+    with pytest.raises(CosimError, match=r"Line-0 takes no inputs. Connect to in_service"):
+        simulator.step(0, {"Line-0": {"P[MW]": {"Relay": 0.5}}}, 900)
+
+
+def test_the_optimum_cannot_follow_what_others_switch() -> None:
+    scenario = street(["optimum"])
+    homes = assemble(scenario, limited(scenario, areas()), "optimum")
+    with pytest.raises(CosimError, match=r"scheduled before the run.*kind switch"):
+        homes.rearranged(3, {"Switch-0": True})
+
+
+def test_a_feeder_switched_at_run_time_has_the_limits_that_it_had() -> None:
+    feeder = limited(asked(limits={"lines": "all", "voltage": "near", "near_percent": 0}), areas())
+    there = reswitched(feeder, {"Switch-0": True, "Trafo-0": False})
+    assert there.limits.names == feeder.limits.names
+    assert members(there)["Trafo-1"] == [0, 1, 2, 3]
+    assert there.limits.level.tolist() != feeder.limits.level.tolist()
+
+
+STEPS = {
+    "curve": lambda graph: CurveStep(graph, price_grid(4.0), sweeps=2, mixing=TrackedMixing(40)),
+    "newton": lambda graph: NewtonStep(
+        graph, largest_price=4.0, smallest_price=0.01, mixing=TrackedMixing(40)
+    ),
+    "gradient": lambda graph: GradientStep(graph, dual_step=1e-3),
+}
+
+
+@pytest.mark.parametrize("name", list(STEPS))
+def test_who_is_not_concerned_goes_on_as_if_nothing_had_happened(name: str) -> None:
+    """Three areas; at half time some homes of the second come behind the limit of the third."""
+    before, after = np.kron(np.eye(3), np.ones(20)), np.kron(np.eye(3), np.ones(20))
+    after[1, 30:40], after[2, 30:40] = 0.0, 1.0
+    steps = [
+        STEPS[name](communication(Copies.of(to_csr(coupling)), "random_regular", seed=1))
+        for coupling in (before, after)
+    ]
+    homes: Logistic = some_homes(60)
+    limit_kw = np.array([0.6 * homes.power_kw(np.zeros(60))[:20].sum()] * 3)
+    told = {"demand": homes, "limit_kw": limit_kw, "offset_kw": np.zeros(3)}
+    state = steps[0].init()
+    for _ in range(6):
+        state, _ = steps[0].step(state, **told)
+    undisturbed, _ = steps[0].step(state, **told)
+    moved, agreed = steps[1].step(handed_over(state, steps[0], steps[1]), **told)
+    first = slice(0, 21)
+    np.testing.assert_allclose(moved.price[first], undisturbed.price[first], rtol=1e-3)
+    if name == "curve":  # at once, the others over the steps
+        assert (agreed.residual_kw < 0.01 * limit_kw).all()
+        assert agreed.price[42:].min() > undisturbed.price[42:].max()
+    for _ in range(2000 if name == "gradient" else 12):
+        moved, agreed = steps[1].step(moved, **told)
+    assert (agreed.residual_kw < 0.02 * limit_kw).all()
+
+
+def to_csr(dense: np.ndarray) -> Any:
+    from scipy.sparse import csr_array
+
+    return csr_array(dense)
+
+
+def test_newcomers_are_told_the_price() -> None:
+    before, after = np.kron(np.eye(2), np.ones(3)), np.kron(np.eye(2), np.ones(3))
+    after[0, 2], after[1, 2] = 0.0, 1.0
+    old, new = (
+        CurveStep(communication(Copies.of(to_csr(coupling)), "complete"), price_grid(4.0))
+        for coupling in (before, after)
+    )
+    state = replace(old.init(), price=np.array([1.0, 1.1, 1.2, 1.3, 2.0, 2.1, 2.2, 2.3]))
+    found = handed_over(state, old, new)
+    assert found.price.tolist() == [1.0, 1.1, 1.3, 2.3, 2.0, 2.1, 2.2, 2.3]
+
+
+def test_the_shipped_scenario_holds_every_limit_while_a_transformer_is_out(tmp_path: Path) -> None:
+    path = Path(__file__).parents[1] / "scenarios" / "transformer_out.toml"
+    scenario = load_scenario(path, ["time.hours=10", "controllers=['consensus']", "limits.voltage='none'"])
+    results = run(scenario, out=tmp_path / "out", report=False)
+    loading = by_limit(results.runs["consensus"], "loading_percent")
+    assert loading.max(axis=None) < 101.0
+    out = slice(22, None)
+    assert np.nan_to_num(loading["Trafo-1"].to_numpy())[out].max() < 1e-6
+    assert loading["Trafo-3"].iloc[out].max() > 98.0
+
+
+def test_homes_cut_off_from_the_start_stay_so() -> None:
+    net = builders.coupled_areas(closed=False)
+    net.line.loc[1, "in_service"] = False
+    feeder = load_feeder(net)
+    assert feeder.without_power.sum() == 1
+    assert switched(feeder, {"Switch-0": True}).without_power.sum() == 0
+    assert switched(feeder, {"Line-4": False}).without_power.sum() == 1
+
+
+def test_scenario_feeders_are_switched() -> None:
+    path = Path(__file__).parents[1] / "scenarios" / "transformer_out.toml"
+    feeder = scenario_feeder(load_scenario(path, ["limits.lines='none'", "limits.voltage='none'"]))
+    assert len(feeder.later) == 2
