@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from grid_cosim import load_scenario, run
+from grid_cosim.assembly import assemble, scenario_feeder
+from grid_cosim.cosim import run_world
 
 EVENING = [
     "time.start=2016-01-18T16:00:00",
@@ -36,3 +39,16 @@ def test_each_phase_is_a_limit_of_its_own(tmp_path: Path) -> None:
     price = limits.groupby("limit", observed=True)["price_mean_eur_per_kwh"].max()
     assert (price[["Trafo-0-a", "Trafo-0-b"]] > 0.01).all()
     assert price["Trafo-0-c"] < 1e-6
+
+
+@pytest.mark.parametrize("lines", ["none"])
+def test_a_meter_reads_its_own_phase_however_it_is_connected(tmp_path: Path, lines: str) -> None:
+    changes = (f"limits.lines='{lines}'", "limits.line_share=0.3", "time.hours=1")
+    scenario = load_scenario("european_lv.toml", [*EVENING, *changes])
+    feeder, written = scenario_feeder(scenario), []
+    for bulk in (True, False):
+        folder = tmp_path / f"bulk is {bulk}"
+        homes = assemble(scenario, feeder, "consensus")
+        run_world(homes, feeder, folder, start=scenario.time.start, bulk=bulk)
+        written.append({path.name: path.read_bytes() for path in folder.glob("*.parquet")})
+    assert written[0] == written[1]
