@@ -27,16 +27,15 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
     without control. Raises `ScenarioError` where nothing is left to keep.
     """
     settings = scenario.limits
-    if feeder.home_phase is not None:
-        if not settings.only_transformers or settings.reverse is True:
-            raise ScenarioError(
-                feeder.source,
-                [
-                    "limits: per phase only the flow through transformers to the homes is limited; leave "
-                    "lines, voltage and reverse out, or set feeder.unbalanced = false"
-                ],
-            )
-        return feeder
+    per_phase = feeder.home_phase is not None
+    if per_phase and (settings.voltage != "none" or settings.reverse is True):
+        raise ScenarioError(
+            feeder.source,
+            [
+                "limits: per phase only the flow through transformers and lines to the homes is limited; "
+                "leave voltage and reverse out, or set feeder.unbalanced = false"
+            ],
+        )
     choice = LimitChoice(
         transformers=settings.transformers,
         lines=settings.lines,
@@ -47,7 +46,9 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
         near_percent=settings.near_percent,
         reverse=settings.reverse,
     )
-    both_ways = settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
+    both_ways = not per_phase and (
+        settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
+    )
     if settings.only_transformers and not both_ways:
         return feeder
     feeder = candidates(feeder, choice, both_ways=both_ways)

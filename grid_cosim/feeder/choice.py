@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from grid_cosim.feeder.limits import Limits, branch_limits, joined, nested
 from grid_cosim.feeder.network import Feeder
+from grid_cosim.feeder.phases import limits_per_phase
 from grid_cosim.feeder.voltage import voltage_limits, watched_buses
 
 Which = Literal["none", "near", "all"]
@@ -47,6 +48,9 @@ def candidates(feeder: Feeder, choice: LimitChoice, *, both_ways: bool) -> Feede
             node_of_bus[home_bus],
             limit_share=choice.line_share,
         )
+        if feeder.home_phase is not None:
+            lines = limits_per_phase(lines, feeder.home_phase)
+            lines = lines.some(np.diff(lines.coupling.indptr) > 0)  # a phase of which no home is a member
         parts += [lines, lines.reversed()] if both_ways else [lines]
     if choice.voltage != "none":
         watched = watched_buses(feeder.wiring, feeder.connection_buses, float(feeder.net.sn_mva))
@@ -101,7 +105,7 @@ def kept(
     else:
         keep &= ~against
     # a branch that is limited one way only would not show its loading the other way
-    branches = set(limits.branch[keep & ~limits.is_voltage].tolist())
+    branches = set(limits.branch[keep & against & ~limits.is_voltage].tolist())
     keep |= ~against & ~limits.is_voltage & np.isin(limits.branch, sorted(branches))
     left = _nested(feeder, limits.some(keep))
     return replace(feeder, limits=left, notes=(*feeder.notes, *_notes(choice, limits, left)))
