@@ -72,7 +72,7 @@ def run(
     feeder = scenario_feeder(scenario) if feeder is None else with_limits(scenario, feeder, scenario_fleet)
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet, feeder.home_names)
-    solver = choose_power_flow(feeder, scenario.power_flow.solver)
+    solver_note = choose_power_flow(feeder, scenario.power_flow.solver).note
     neighbourhoods = {}
     for name in scenario.controllers:
         if name == "optimum":  # its schedule for all steps takes a while
@@ -95,28 +95,46 @@ def run(
                 *(_HANDED_OVER if handed_over else ()),
                 *assumptions(fleet),
                 *foresight(neighbourhoods.values()),
-                solver.note,
+                solver_note,
             ],
         )
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0, scenario.time.n_steps)
             with _leaving_a_note(folder):
-                run_world(
-                    neighbourhood,
+                _simulate(
+                    scenario,
                     feeder,
+                    neighbourhood,
                     folder / name,
-                    start=scenario.time.start,
-                    power_flow=solver.power_flow,
-                    check_every=scenario.power_flow.check_every,
-                    on_divergence=scenario.power_flow.on_divergence,
                     progress=partial(_advance, progress, name, scenario.time.n_steps),
-                    record=Record(**scenario.record.model_dump()),
                 )
         results = Results.load(folder)
         write_kpis(results, folder)
         if report:
             write_report(results, folder / "report.html")
     return Results.load(out)
+
+
+def _simulate(
+    scenario: Scenario,
+    feeder: Feeder,
+    neighbourhood: Neighbourhood,
+    folder: Path,
+    *,
+    progress: Callable[[int], None],
+) -> None:
+    """Run one controller with a power flow of its own: one may start from its last solution."""
+    run_world(
+        neighbourhood,
+        feeder,
+        folder,
+        start=scenario.time.start,
+        power_flow=choose_power_flow(feeder, scenario.power_flow.solver).power_flow,
+        check_every=scenario.power_flow.check_every,
+        on_divergence=scenario.power_flow.on_divergence,
+        progress=progress,
+        record=Record(**scenario.record.model_dump()),
+    )
 
 
 @contextmanager
