@@ -76,10 +76,9 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
 
 def _may_generate(scenario: Scenario, feeder: Feeder) -> bool:
     """Whether anything of the scenario might feed in: what is known only to consume spares a look."""
-    drawn_kw = [feeder.background.at(quarter)[0] for quarter in scenario.time.quarters()]
-    if any((at < 0.0).any() for at in drawn_kw):
+    if any(kind not in _ONLY_CONSUMING for kind in scenario.devices):
         return True
-    return any(kind not in _ONLY_CONSUMING for kind in scenario.devices)
+    return any((feeder.background.at(quarter)[0] < 0.0).any() for quarter in scenario.time.quarters())
 
 
 def _least_share(scenario: Scenario, feeder: Feeder) -> Float[np.ndarray, " limits"]:
