@@ -76,7 +76,6 @@ class UnbalancedFlow:
         # row and phase in what transformers, then lines carry
         self._limit_at = (np.where(is_trafo, trafo_row, len(feeder.trafos) + line_row), limits.phase)
         self._reference: pandapowerNet | None = None
-        self._last: Snapshot | None = None
 
     def solve(
         self,
@@ -97,8 +96,7 @@ class UnbalancedFlow:
         except PowerGridError:
             message = f"the power flow per phase has no solution for {p_kw.sum():.0f} kW"
             return unsolved(self._feeder, message, p_kw=p_kw.ravel(), q_kvar=q_kvar.ravel())
-        self._last = self._snapshot(solved, p_kw, q_kvar)
-        return self._last
+        return self._snapshot(solved, p_kw, q_kvar)
 
     def solve_all(
         self,
