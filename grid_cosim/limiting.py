@@ -37,18 +37,22 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
     """
     settings = scenario.limits
     periods = switched_feeders(scenario, feeder)
-    if feeder.home_phase is not None:
-        if not settings.only_transformers or settings.reverse is True:
-            raise ScenarioError(
-                feeder.source,
-                [
-                    "limits: per phase only the flow through transformers to the homes is limited; leave "
-                    "lines, voltage and reverse out, or set feeder.unbalanced = false"
-                ],
-            )
-        return _one_after_the_other(scenario, periods)
+    per_phase = feeder.home_phase is not None
+    if per_phase and (settings.voltage != "none" or settings.reverse is True):
+        raise ScenarioError(
+            feeder.source,
+            [
+                "limits: per phase only the flow through transformers and lines to the homes is limited; "
+                "leave voltage and reverse out, or set feeder.unbalanced = false"
+            ],
+        )
+    if per_phase:
+        for _, at in periods[1:]:
+            choose_power_flow(at)  # refuses what it cannot solve per phase, before the run
     choice = _choice(settings)
-    both_ways = settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
+    both_ways = not per_phase and (
+        settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
+    )
     if settings.only_transformers and not both_ways:
         return _one_after_the_other(scenario, periods)
     periods = _with_same_limits(
@@ -140,10 +144,9 @@ def _counting(
 
 def _may_generate(scenario: Scenario, feeder: Feeder) -> bool:
     """Whether anything of the scenario might feed in: what is known only to consume spares a look."""
-    drawn_kw = [feeder.background.at(quarter)[0] for quarter in scenario.time.quarters()]
-    if any((at < 0.0).any() for at in drawn_kw):
+    if any(kind not in _ONLY_CONSUMING for kind in scenario.devices):
         return True
-    return any(kind not in _ONLY_CONSUMING for kind in scenario.devices)
+    return any((feeder.background.at(quarter)[0] < 0.0).any() for quarter in scenario.time.quarters())
 
 
 def _least_share(scenario: Scenario, feeder: Feeder, steps: range) -> Float[np.ndarray, " limits"]:

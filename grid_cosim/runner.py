@@ -19,7 +19,7 @@ from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scena
 from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
 from grid_cosim.events import moving_limits
-from grid_cosim.feeder import Feeder, Solvers
+from grid_cosim.feeder import Feeder, Solvers, choose_power_flow
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
 from grid_cosim.metrics import write_kpis
@@ -72,7 +72,7 @@ def run(
     feeder = scenario_feeder(scenario) if feeder is None else with_limits(scenario, feeder, scenario_fleet)
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet, feeder.home_names)
-    solvers = Solvers(feeder, scenario.power_flow.solver)
+    solver_note = choose_power_flow(feeder, scenario.power_flow.solver).note
     neighbourhoods = {}
     for name in scenario.controllers:
         if name == "optimum":  # its schedule for all steps takes a while
@@ -95,28 +95,46 @@ def run(
                 *(_HANDED_OVER if handed_over else ()),
                 *assumptions(fleet),
                 *foresight(neighbourhoods.values()),
-                solvers.note,
+                solver_note,
             ],
         )
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0, scenario.time.n_steps)
             with _leaving_a_note(folder):
-                run_world(
-                    neighbourhood,
+                _simulate(
+                    scenario,
                     feeder,
+                    neighbourhood,
                     folder / name,
-                    start=scenario.time.start,
-                    power_flow=solvers,
-                    check_every=scenario.power_flow.check_every,
-                    on_divergence=scenario.power_flow.on_divergence,
                     progress=partial(_advance, progress, name, scenario.time.n_steps),
-                    record=Record(**scenario.record.model_dump()),
                 )
         results = Results.load(folder)
         write_kpis(results, folder)
         if report:
             write_report(results, folder / "report.html")
     return Results.load(out)
+
+
+def _simulate(
+    scenario: Scenario,
+    feeder: Feeder,
+    neighbourhood: Neighbourhood,
+    folder: Path,
+    *,
+    progress: Callable[[int], None],
+) -> None:
+    """Run one controller with a power flow of its own: one may start from its last solution."""
+    run_world(
+        neighbourhood,
+        feeder,
+        folder,
+        start=scenario.time.start,
+        power_flow=Solvers(feeder, scenario.power_flow.solver),
+        check_every=scenario.power_flow.check_every,
+        on_divergence=scenario.power_flow.on_divergence,
+        progress=progress,
+        record=Record(**scenario.record.model_dump()),
+    )
 
 
 @contextmanager

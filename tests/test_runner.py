@@ -98,6 +98,18 @@ def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> Non
         assert again == (folder / "consensus" / f"{table}.parquet").read_bytes(), table
 
 
+@pytest.mark.parametrize("solver", ["auto", "pandapower"])
+def test_a_controller_does_not_see_who_ran_before_it(tmp_path: Path, solver: str) -> None:
+    written = []
+    for before in ([], ["uncontrolled"]):
+        out = tmp_path / f"after {before}"
+        asked = (f"controllers={[*before, 'consensus']}", f"power_flow.solver={solver}", "time.hours=1")
+        run(small(*asked), out=out, report=False)
+        written.append({path.name: path.read_bytes() for path in (out / "consensus").glob("*.parquet")})
+    assert written[0] == written[1]
+    assert set(TABLES) <= {Path(name).stem for name in written[0]}
+
+
 def test_another_seed_gives_another_evening(folder: Path, tmp_path: Path) -> None:
     run(small("controllers=['uncontrolled']", "seed=2"), out=tmp_path / "other")
     other = (tmp_path / "other" / "uncontrolled" / "households.parquet").read_bytes()

@@ -387,3 +387,18 @@ def test_scenario_feeders_are_switched() -> None:
     path = Path(__file__).parents[1] / "scenarios" / "transformer_out.toml"
     feeder = scenario_feeder(load_scenario(path, ["limits.lines='none'", "limits.voltage='none'"]))
     assert len(feeder.later) == 2
+
+
+def test_what_cannot_be_switched_per_phase_is_told_before_the_run() -> None:
+    net = builders.street_per_phase()
+    line = net.line.iloc[[0]].copy()
+    line.index = [int(net.line.index.max()) + 1]
+    net.line = pd.concat([net.line, line])
+    pp.create_switch(net, int(line["from_bus"].iloc[0]), int(line.index[0]), et="l", closed=True)
+    feeder = load_feeder(net, unbalanced=True)
+    with pytest.raises(FeederError, match=r"open switches are not modelled per phase"):
+        limited(asked({"kind": "switch", "begin": 1.0, "open": "Switch-0"}), feeder)
+    found = limited(
+        asked({"kind": "switch", "open": f"Line-{line.index[0]}"}, limits={"lines": "all"}), feeder
+    )
+    assert members(found) == members(found.periods(16)[0][1])

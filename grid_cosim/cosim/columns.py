@@ -161,7 +161,7 @@ class FeederColumns:
     sense: np.ndarray
     line_of: np.ndarray
     bus_of: np.ndarray
-    """Row of the line, of the bus, that each limit is about; -1 for another element."""
+    """Row of the line, of the bus, that is measured for each limit; -1 for a transformer or a phase."""
 
     @classmethod
     def of(cls, feeder: Feeder) -> FeederColumns:
@@ -170,7 +170,8 @@ class FeederColumns:
         element = np.array(limits.element, dtype=object)
 
         def rows(name: str, index: Any) -> np.ndarray:
-            return np.where(element == name, index.get_indexer(limits.index), -1)
+            here = (element == name) & (limits.phase < 0)
+            return np.where(here, index.get_indexer(limits.index), -1)
 
         return cls(
             bus=_names(f"Bus-{i}" for i in feeder.buses.index),

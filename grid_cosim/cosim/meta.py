@@ -95,10 +95,12 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
             Model(
                 "Limit",
                 "the meter of one limit; `extra_info` has its `name` and the `element` to connect, such as "
-                "Trafo-0, Line-7 or, for a voltage, Bus-12",
+                "Trafo-0, Line-7, per phase Trafo-0-a or, for a voltage, Bus-12",
                 (
-                    Attribute(_P, "in", "of a Trafo or Line: what it carried in the last AC solution"),
-                    Attribute("loading[%]", "in", "of a Trafo or Line: its loading in the last AC solution"),
+                    Attribute(_P, "in", "of a Trafo, Line or Phase: what it carried in the last AC solution"),
+                    Attribute(
+                        "loading[%]", "in", "of a Trafo, Line or Phase: its loading in the last AC solution"
+                    ),
                     Attribute("Vm[pu]", "in", "of a Bus: its voltage in the last AC solution"),
                     Attribute(
                         "limit[%]",
@@ -191,11 +193,16 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
             ),
             Model(
                 "Phase",
-                "one phase of a limited transformer, such as Trafo-0-a, where the feeder is solved per phase",
+                "one phase of a limited transformer or line, such as Trafo-0-a or Line-7-b, where the feeder "
+                "is solved per phase",
                 (
                     Attribute(_P, "out", "active power out of it, towards the homes"),
                     Attribute(_Q, "out", "reactive power out of it, towards the homes"),
-                    Attribute("loading[%]", "out", "loading at the homes' side, of its rated current"),
+                    Attribute(
+                        "loading[%]",
+                        "out",
+                        "loading of its rated current, of a transformer at the homes' side",
+                    ),
                 ),
             ),
             Model(

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import TWO_WAY_NAMES, Outputs, hour_features, lognormal
+from grid_cosim.devices.device import TWO_WAY_NAMES, Outputs, hour_features, hour_of_day, lognormal
 
 
 class BatteryState(NamedTuple):
@@ -159,7 +159,7 @@ class BatteryHours:
 
     def at(self, step: int) -> BatteryInputs:
         """That of a step."""
-        return BatteryInputs((self.start_hour + step * self.dt_h) % 24.0)
+        return BatteryInputs(hour_of_day(self.start_hour, step, self.dt_h))
 
 
 @final

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from grid_cosim.devices.device import Outputs, hour_features
+from grid_cosim.devices.device import Outputs, cost_of_owing_eur, hour_features, hour_of_day
 
 
 class QueueState(NamedTuple):
@@ -129,9 +129,14 @@ class DeferrableLoad:
         older = waiting.flip(1).cumsum(1).flip(1)  # due no later than this age is
         steps_left = self.max_age_steps - torch.arange(self.max_age_steps, dtype=waiting.dtype)
         missed = (older - self.p_max_kw[:, None] * self.dt_h * steps_left).clamp(min=0.0).amax(1)
-        still = older[:, 0] - missed
-        wait = self.delay_cost_eur_per_kwh_h * still**2 / (2.0 * self.p_max_kw)
-        return energy_price_eur_per_kwh * still + wait + self.unserved_cost_eur_per_kwh * missed
+        return cost_of_owing_eur(
+            older[:, 0],
+            missed,
+            p_max_kw=self.p_max_kw,
+            energy_price_eur_per_kwh=energy_price_eur_per_kwh,
+            delay_cost_eur_per_kwh_h=self.delay_cost_eur_per_kwh_h,
+            missed_cost_eur_per_kwh=self.unserved_cost_eur_per_kwh,
+        )
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ class QueueArrivals:
 
     def at(self, step: int) -> QueueInputs:
         """What arrives at that step."""
-        return QueueInputs((self.start_hour + step * self.dt_h) % 24.0, self.arrival_kwh[step])
+        return QueueInputs(hour_of_day(self.start_hour, step, self.dt_h), self.arrival_kwh[step])
 
 
 @final

@@ -249,12 +249,32 @@ def stacked(inputs: Sequence[T]) -> T:
     return type(inputs[0])(*columns)
 
 
+def hour_of_day(start_hour: float, step: int, dt_h: float) -> float:
+    """When a step begins, in a run that begins at `start_hour`."""
+    return (start_hour + step * dt_h) % 24.0
+
+
 def hour_features(
     hour: float | Float[Tensor, "steps 1"], like: Float[Tensor, "*steps devices"]
 ) -> list[Tensor]:
     """Hour of the day on the unit circle, one column each for sine and cosine."""
     angle = 2.0 * torch.pi / 24.0 * (torch.zeros_like(like) + hour)
     return [angle.sin(), angle.cos()]
+
+
+def cost_of_owing_eur(
+    owed_kwh: Float[Tensor, "devices"],
+    missed_kwh: Float[Tensor, "devices"],
+    *,
+    p_max_kw: Float[Tensor, "devices"],
+    energy_price_eur_per_kwh: Float[Tensor, "devices"],
+    delay_cost_eur_per_kwh_h: float,
+    missed_cost_eur_per_kwh: float,
+) -> Float[Tensor, "devices"]:
+    """What is owed at the end of a run: a part is missed, the rest bought, and waited for at full power."""
+    still = owed_kwh - missed_kwh
+    waiting = delay_cost_eur_per_kwh_h * still**2 / (2.0 * p_max_kw)
+    return energy_price_eur_per_kwh * still + waiting + missed_cost_eur_per_kwh * missed_kwh
 
 
 def lognormal(

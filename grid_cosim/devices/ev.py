@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import Outputs, hour_features, lognormal, normal
+from grid_cosim.devices.device import (
+    Outputs,
+    cost_of_owing_eur,
+    hour_features,
+    hour_of_day,
+    lognormal,
+    normal,
+)
 
 
 class VehicleState(NamedTuple):
@@ -139,9 +146,14 @@ class ElectricVehicle:
     ) -> Float[Tensor, "devices"]:
         """What is still owed must be bought, waited for, and may no longer fit before departure."""
         missed = (state.owed_kwh - self.p_max_kw * state.left_h).clamp(min=0.0)
-        still = state.owed_kwh - missed
-        waiting = self.delay_cost_eur_per_kwh_h * still**2 / (2.0 * self.p_max_kw)
-        return energy_price_eur_per_kwh * still + waiting + self.undelivered_cost_eur_per_kwh * missed
+        return cost_of_owing_eur(
+            state.owed_kwh,
+            missed,
+            p_max_kw=self.p_max_kw,
+            energy_price_eur_per_kwh=energy_price_eur_per_kwh,
+            delay_cost_eur_per_kwh_h=self.delay_cost_eur_per_kwh_h,
+            missed_cost_eur_per_kwh=self.undelivered_cost_eur_per_kwh,
+        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +167,7 @@ class VehicleSessions:
 
     def at(self, step: int) -> VehicleInputs:
         """Who plugs in at that step."""
-        hour = (self.start_hour + step * self.dt_h) % 24.0
+        hour = hour_of_day(self.start_hour, step, self.dt_h)
         return VehicleInputs(hour, self.arrival_kwh[step], self.stay_h[step])
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, lognormal, normal
+from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, hour_of_day, lognormal, normal
 
 _AHEAD_H = (1, 2, 3, 4, 6, 9, 12, 16, 20, 24)
 """The forecast's windows, in hours from now on."""
@@ -265,7 +265,7 @@ class BuildingWeather:
 
     def at(self, step: int) -> WeatherInputs:
         """The weather of that step."""
-        hour = (self.start_hour + step * self.dt_h) % 24.0
+        hour = hour_of_day(self.start_hour, step, self.dt_h)
         return WeatherInputs(hour, self.outdoor_c[step], self.ahead_c[step])
 
 

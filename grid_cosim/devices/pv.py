@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import Outputs, Sky, hour_features, lognormal, normal
+from grid_cosim.devices.device import Outputs, Sky, hour_features, hour_of_day, lognormal, normal
 
 _ALBEDO = 0.2
 """Of the ground before the roof (Liu and Jordan, Solar Energy 7:53, 1963)."""
@@ -147,7 +147,7 @@ class SunnyHours:
 
     def at(self, step: int) -> SunInputs:
         """That of a step."""
-        return SunInputs((self.start_hour + step * self.dt_h) % 24.0, self.available_kw[step])
+        return SunInputs(hour_of_day(self.start_hour, step, self.dt_h), self.available_kw[step])
 
 
 @final

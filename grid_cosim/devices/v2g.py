@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import TWO_WAY_NAMES, Outputs, hour_features, lognormal
+from grid_cosim.devices.device import (
+    TWO_WAY_NAMES,
+    Outputs,
+    cost_of_owing_eur,
+    hour_features,
+    hour_of_day,
+    lognormal,
+)
 from grid_cosim.devices.ev import ElectricVehicle, VehiclePopulation
 
 _LEVEL_KWH = 10.0
@@ -182,9 +189,14 @@ class V2GVehicle:
         """What is still owed must be bought, waited for, and may no longer fit before departure."""
         left_h = (inputs.left_h - self.dt_h).clamp(min=0.0)
         missed = (state.owed_kwh - self.p_max_kw * left_h).clamp(min=0.0)
-        still = state.owed_kwh - missed
-        waiting = self.delay_cost_eur_per_kwh_h * still**2 / (2.0 * self.p_max_kw)
-        return energy_price_eur_per_kwh * still + waiting + self.undelivered_cost_eur_per_kwh * missed
+        return cost_of_owing_eur(
+            state.owed_kwh,
+            missed,
+            p_max_kw=self.p_max_kw,
+            energy_price_eur_per_kwh=energy_price_eur_per_kwh,
+            delay_cost_eur_per_kwh_h=self.delay_cost_eur_per_kwh_h,
+            missed_cost_eur_per_kwh=self.undelivered_cost_eur_per_kwh,
+        )
 
 
 @dataclass(frozen=True)
@@ -198,7 +210,7 @@ class V2GSessions:
 
     def at(self, step: int) -> V2GInputs:
         """Who plugs in at that step, and how long each car still stays."""
-        hour = (self.start_hour + step * self.dt_h) % 24.0
+        hour = hour_of_day(self.start_hour, step, self.dt_h)
         return V2GInputs(hour, self.arrival_kwh[step], self.left_h[step])
 
 

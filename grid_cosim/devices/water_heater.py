@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, lognormal
+from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, hour_of_day, lognormal
 
 AHEAD_H = (1, 2, 4, 8, 12, 24)
 """Windows of what is expected to be drawn off, in hours from now on."""
@@ -187,7 +187,7 @@ class DrawOffs:
 
     def at(self, step: int) -> DrawInputs:
         """Those of a step."""
-        hour = (self.start_hour + step * self.dt_h) % 24.0
+        hour = hour_of_day(self.start_hour, step, self.dt_h)
         return DrawInputs(hour, self.draw_kwh[step], self.usual_kwh[step])
 
 

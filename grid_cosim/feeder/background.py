@@ -11,9 +11,6 @@ from jaxtyping import Float, Int
 from pandapower.auxiliary import pandapowerNet
 from scipy import sparse
 
-STEP_H = 0.25
-"""Length of a step of the series; SimBench gives a quarter of an hour, starting 1 January 2016, 00:00."""
-
 
 @dataclass(frozen=True)
 class Background:
@@ -27,7 +24,7 @@ class Background:
     p_kw: Float[np.ndarray, " background_buses"]
     q_kvar: Float[np.ndarray, " background_buses"]
     series: Float[np.ndarray, "year_steps series"]
-    """Per unit of the weights; steps of `STEP_H` from the start of a year."""
+    """Per unit of the weights, for every quarter of an hour of a year; SimBench's begin on 1 January 2016."""
     series_names: tuple[str, ...]
     p_weight_kw: sparse.csr_array
     q_weight_kvar: sparse.csr_array

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from grid_cosim.feeder.limits import LimitChoice, Limits, branch_limits, joined, nested
 from grid_cosim.feeder.network import Feeder
+from grid_cosim.feeder.phases import limits_per_phase
 from grid_cosim.feeder.voltage import voltage_limits, watched_buses
 
 
@@ -30,6 +31,9 @@ def candidates(feeder: Feeder, choice: LimitChoice, *, both_ways: bool) -> Feede
             node_of_bus[home_bus],
             limit_share=choice.line_share,
         )
+        if feeder.home_phase is not None:
+            lines = limits_per_phase(lines, feeder.home_phase)
+            lines = lines.some(np.diff(lines.coupling.indptr) > 0)  # a phase of which no home is a member
         parts += [lines, lines.reversed()] if both_ways else [lines]
     if choice.voltage != "none":
         watched = watched_buses(feeder.wiring, feeder.connection_buses, float(feeder.net.sn_mva))
@@ -85,7 +89,7 @@ def counting(
         keep &= ~against
     # a branch that is limited one way only would not show its loading the other way
     ids = np.array(limits.element_ids)
-    keep |= ~against & ~limits.is_voltage & np.isin(ids, ids[keep & ~limits.is_voltage])
+    keep |= ~against & ~limits.is_voltage & np.isin(ids, ids[keep & against & ~limits.is_voltage])
     return np.asarray(keep)
 
 

@@ -35,12 +35,6 @@ class Forest:
         first = np.repeat(self.place[nodes] - start[:-1], size)
         return self.tour[first + np.arange(start[-1])], start
 
-    def count_below(self, marked: Bool[np.ndarray, " nodes"]) -> Int[np.ndarray, " nodes"]:
-        """How many marked nodes lie below each node, itself included; 0 at the slacks."""
-        upto = np.concatenate([[0], np.cumsum(marked[self.tour])])
-        counted = upto[self.place + self.size] - upto[self.place]
-        return np.where(self.place >= 0, counted, 0)
-
 
 def as_forest(
     n_nodes: int,

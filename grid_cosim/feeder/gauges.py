@@ -15,11 +15,11 @@ class Gauges:
     """Turns power and loading of branches, and voltages of buses, into `p_kw` and loading of limits."""
 
     element: tuple[str, ...]
-    """Wire id of the element that each limit is about: "Trafo-3", "Line-7", "Bus-12"."""
+    """Wire id of what is measured for each limit: "Trafo-3", "Line-7", "Bus-12", or a phase, "Line-7-a"."""
     is_voltage: Bool[np.ndarray, " limits"]
     sign: Float[np.ndarray, " limits"]
-    """What turns the power measured at the element into the limit's. A transformer's is counted towards the
-    homes already, a line's into its from side."""
+    """What turns the power measured at the element into the limit's. A transformer's, and that of a phase, is
+    counted towards the homes already, a line's into its from side."""
     sense: Float[np.ndarray, " limits"]
     signed: Bool[np.ndarray, " limits"]
     """Whether the other direction has a limit of its own: loading by flow that way then counts below zero."""
@@ -30,10 +30,10 @@ class Gauges:
     @classmethod
     def of(cls, limits: Limits) -> Gauges:
         """The gauges of these limits."""
-        is_line = np.array([element == "line" for element in limits.element], dtype=bool)
+        is_line = np.array([element == "line" for element in limits.element], dtype=bool) & (limits.phase < 0)
         sense, element = limits.sense.astype(float), np.array(limits.element_ids)
         return cls(
-            element=limits.element_ids,
+            element=limits.measured_ids,
             is_voltage=limits.is_voltage,
             sign=sense * np.where(is_line, limits.direction, 1),
             sense=sense,

@@ -50,7 +50,7 @@ class Limits:
     """
 
     names: tuple[str, ...]
-    """"Trafo-3", "Line-7", "Trafo-3 reverse", "Bus-12 low", "Bus-12 high"."""
+    """"Trafo-3", "Line-7", "Line-7-a" of one phase, "Trafo-3 reverse", "Bus-12 low", "Bus-12 high"."""
     element: tuple[str, ...]
     """"trafo", "line" or "bus"."""
     index: Int[np.ndarray, " limits"]
@@ -70,6 +70,8 @@ class Limits:
     """1 where power flows to the homes from the element's first side (hv, from), -1 from the other."""
     branch: Int[np.ndarray, " limits"]
     """Row of the element in the feeder's wiring; -1 for a bus, and for what carries no home."""
+    phase: Int[np.ndarray, " limits"]
+    """Phase that is limited, 0 to 2; -1 where all three are one."""
     no_load_vm_pu: Float[np.ndarray, " limits"]
     """Voltage at the bus without any load; NaN for a branch."""
     permitted_pu: Float[np.ndarray, " limits"]
@@ -93,6 +95,12 @@ class Limits:
     def element_ids(self) -> tuple[str, ...]:
         """Wire ids of the elements: "Trafo-3", "Line-7", "Bus-12"."""
         return tuple(f"{_WIRE_NAME[e]}-{i}" for e, i in zip(self.element, self.index, strict=True))
+
+    @property
+    def measured_ids(self) -> tuple[str, ...]:
+        """Wire ids of what is measured: the elements, or those phases of them that are limited."""
+        per_phase = zip(self.element_ids, self.names, self.phase, strict=True)
+        return tuple(element if phase < 0 else name for element, name, phase in per_phase)
 
     @property
     def end_vm_pu(self) -> Float[np.ndarray, " limits"]:
@@ -150,6 +158,7 @@ _ARRAYS = (
     "level",
     "direction",
     "branch",
+    "phase",
     "no_load_vm_pu",
     "permitted_pu",
     "pu2_per_kw",
@@ -193,6 +202,7 @@ def branch_limits(
         level=np.zeros(index.size, dtype=np.int64),
         direction=direction[kept].astype(np.int64),
         branch=branch[rows[kept]],
+        phase=np.full(index.size, -1),
         no_load_vm_pu=nothing,
         permitted_pu=nothing,
         pu2_per_kw=nothing,

@@ -89,22 +89,19 @@ def limits_per_phase(limits: Limits, home_phase: Int[np.ndarray, " homes"]) -> L
 
     A home's share in a phase's limit is 1, or a third if it is connected to all three.
     """
-    weights = _home_weights(home_phase)
-    coupling = sparse.vstack(
-        [
-            limits.coupling[[row], :] @ sparse.diags_array(weights[:, phase])
-            for row in range(limits.n_limits)
-            for phase in range(3)
-        ],
-        format="csr",
-    )
-    coupling.eliminate_zeros()
     rows = limits.some(np.repeat(np.arange(limits.n_limits), 3))
+    phase = np.tile(np.arange(3), limits.n_limits)
+    coupling = rows.coupling.tocoo()
+    limit, home = coupling.coords
+    share = _home_weights(home_phase)[home, phase[limit]]
+    of_phase = sparse.csr_array((coupling.data * share, (limit, home)), shape=coupling.shape)
+    of_phase.eliminate_zeros()
     return replace(
         rows,
-        names=tuple(f"{name}-{phase}" for name in limits.names for phase in PHASES),
+        names=tuple(f"{name}-{letter}" for name in limits.names for letter in PHASES),
         rated_kva=rows.rated_kva / 3.0,
-        coupling=sparse.csr_array(coupling),
+        phase=phase,
+        coupling=of_phase,
     )
 
 

@@ -21,14 +21,14 @@ from grid_cosim.feeder.equations import NotRepresentableError
 from grid_cosim.feeder.network import Feeder
 from grid_cosim.feeder.phases import PHASES, connection_weights
 from grid_cosim.feeder.plain_run import TOLERANCE_MVA
-from grid_cosim.feeder.snapshot import Snapshot, VoltageCheck, unsolved
+from grid_cosim.feeder.snapshot import AtLimits, Snapshot, VoltageCheck, unsolved
 
 _TOLERANCE_PU = 1e-8
 _STIFF_VA = 1e20  # short-circuit power of a source: its voltage gives way by 1e-15 pu
 _STIFF_MVA = 1e9  # the same for pandapower, whose own sources give way to unbalanced currents only
 _OUTPUTS = {
     "node": ["u_pu", "u_angle"],
-    "line": ["p_from", "i_from", "i_to"],
+    "line": ["p_from", "q_from", "i_from", "p_to", "q_to", "i_to"],
     "transformer": ["p_from", "q_from", "i_from", "p_to", "q_to", "i_to"],
     "source": ["p", "q"],
 }
@@ -53,7 +53,8 @@ class UnbalancedFlow:
 
     In its snapshots voltages are those of the phase that is furthest from 1 pu, angles those of phase a,
     powers the sums of the phases, and currents and loadings those of the phase that is loaded most. A limit
-    has its own phase: power and current at the side of the homes.
+    has its own phase: power at the side of the homes, and of a transformer the current there, of a line the
+    higher of both sides, as pandapower has it.
     """
 
     def __init__(self, feeder: Feeder) -> None:
@@ -69,10 +70,12 @@ class UnbalancedFlow:
         self._background_row = np.searchsorted(self._buses, feeder.background.bus)
         self._bus_row = feeder.buses.index.get_indexer(self._buses)
         self._model = PowerGridModel(_input(net, self._bus_row))
-        self._trafo_row = feeder.trafos.index.get_indexer(feeder.limits.index)
-        self._limit_phase = np.tile(np.arange(3), feeder.limits.n_limits // 3)
+        limits = feeder.limits
+        trafo_row, line_row = (of.index.get_indexer(limits.index) for of in (feeder.trafos, feeder.lines))
+        is_trafo = np.array(limits.element, dtype=object) == "trafo"
+        # row and phase in what transformers, then lines carry
+        self._limit_at = (np.where(is_trafo, trafo_row, len(feeder.trafos) + line_row), limits.phase)
         self._reference: pandapowerNet | None = None
-        self._last: Snapshot | None = None
 
     def solve(
         self,
@@ -93,8 +96,7 @@ class UnbalancedFlow:
         except PowerGridError:
             message = f"the power flow per phase has no solution for {p_kw.sum():.0f} kW"
             return unsolved(self._feeder, message, p_kw=p_kw.ravel(), q_kvar=q_kvar.ravel())
-        self._last = self._snapshot(solved, p_kw, q_kvar)
-        return self._last
+        return self._snapshot(solved, p_kw, q_kvar)
 
     def solve_all(
         self,
@@ -153,12 +155,12 @@ class UnbalancedFlow:
         bus[self._bus_row] += (p_kw + 1j * q_kvar).sum(axis=1)
         np.subtract.at(bus, feeder.buses.index.get_indexer(net.ext_grid["bus"]), external)
         line = solved["line"]
-        i_ka = 1e-3 * np.maximum(line["i_from"], line["i_to"]).max(axis=1)
+        i_ka = 1e-3 * np.maximum(line["i_from"], line["i_to"])
         most_ka = np.prod([net.line[c].to_numpy(dtype=float) for c in ("max_i_ka", "df", "parallel")], axis=0)
+        line_percent = 100.0 * i_ka / most_ka[:, None]
         trafo = solved["transformer"]
         hv_percent, lv_percent = _trafo_percent(net, trafo)
-        towards = feeder.limits.direction > 0
-        rows_phase = (self._trafo_row, self._limit_phase)
+        at_limits = self._at_limits(solved, hv_percent, lv_percent, line_percent)
         return Snapshot(
             converged=True,
             iterations=0,
@@ -169,15 +171,15 @@ class UnbalancedFlow:
             ),
             bus_p_kw=bus.real,
             bus_q_kvar=bus.imag,
-            line_loading_percent=100.0 * i_ka / most_ka,
-            line_i_ka=i_ka,
+            line_loading_percent=line_percent.max(axis=1),
+            line_i_ka=i_ka.max(axis=1),
             line_p_kw=1e-3 * line["p_from"].sum(axis=1),
             trafo_loading_percent=np.maximum(hv_percent, lv_percent).max(axis=1),
             trafo_p_kw=1e-3 * trafo["p_from"].sum(axis=1),
             trafo_q_kvar=1e-3 * trafo["q_from"].sum(axis=1),
-            limit_loading_percent=np.where(towards, lv_percent[rows_phase], hv_percent[rows_phase]),
-            limit_p_kw=-1e-3 * np.where(towards, trafo["p_to"][rows_phase], trafo["p_from"][rows_phase]),
-            limit_q_kvar=-1e-3 * np.where(towards, trafo["q_to"][rows_phase], trafo["q_from"][rows_phase]),
+            limit_loading_percent=at_limits.loading_percent,
+            limit_p_kw=at_limits.p_kw,
+            limit_q_kvar=at_limits.q_kvar,
             losses_kw=-float(bus.real.sum()),
             slack_p_kw=float(source_kva.real.sum()),
             slack_q_kvar=float(source_kva.imag.sum()),
@@ -189,6 +191,30 @@ class UnbalancedFlow:
             injected_q_kvar=q_kvar.ravel(),
             vm_phase_pu=vm_phase_pu,
         )
+
+    def _at_limits(
+        self,
+        solved: dict[str, dict[str, np.ndarray]],
+        hv_percent: Float[np.ndarray, "trafos phases"],
+        lv_percent: Float[np.ndarray, "trafos phases"],
+        line_percent: Float[np.ndarray, "lines phases"],
+    ) -> AtLimits:
+        towards = self._feeder.limits.direction > 0
+
+        def at_homes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            return np.where(towards, second[self._limit_at], first[self._limit_at])
+
+        def drawn(letter: str) -> np.ndarray:
+            sides = (
+                np.concatenate([solved[of][f"{letter}_{side}"] for of in ("transformer", "line")])
+                for side in ("from", "to")
+            )
+            return -1e-3 * at_homes(*sides)
+
+        loading_percent = at_homes(
+            np.concatenate([hv_percent, line_percent]), np.concatenate([lv_percent, line_percent])
+        )
+        return AtLimits(loading_percent, drawn("p"), drawn("q"))
 
     def _reference_voltages(self, snapshot: Snapshot) -> Float[np.ndarray, "buses phases"]:
         if self._reference is None:

@@ -139,6 +139,7 @@ def voltage_limits(
             level=np.zeros(size, dtype=np.int64),
             direction=np.ones(size, dtype=np.int64),
             branch=np.full(size, -1),
+            phase=np.full(size, -1),
             no_load_vm_pu=free_pu[kept],
             permitted_pu=permitted_pu[kept],
             pu2_per_kw=per_kw[kept],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import networkx as nx
 import numpy as np
 from hypothesis import given
@@ -43,15 +41,6 @@ def test_a_branch_of_a_tree_carries_what_is_cut_off_without_it(wiring: Wiring) -
         expected = np.zeros(wiring.n_nodes)
         expected[sorted(set(graph) - fed)] = 1.0 if a in fed else -1.0
         np.testing.assert_array_equal(shares[branch], expected)
-
-
-@given(forests(), st.randoms(use_true_random=False))
-def test_marked_nodes_are_counted_below_each_node(wiring: Wiring, random: Random) -> None:
-    assert wiring.forest is not None
-    marked = np.array([random.random() < 0.5 for _ in range(wiring.n_nodes)])
-    count = wiring.forest.count_below(marked)
-    shares = np.abs(wiring.shares(np.arange(wiring.from_node.size)).toarray())
-    np.testing.assert_array_equal(count[wiring.forest.lower_node], shares @ marked)
 
 
 def test_a_mesh_and_two_slacks_on_one_cable_are_no_forest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandapower as pp
@@ -10,10 +11,13 @@ import pytest
 from pandapower.auxiliary import pandapowerNet
 
 from grid_cosim.errors import FeederError
-from grid_cosim.feeder import Feeder, PowerGridFlow, Snapshot, choose_power_flow, load_feeder
+from grid_cosim.feeder import Feeder, Gauges, PowerGridFlow, Snapshot, choose_power_flow, load_feeder
+from grid_cosim.feeder.choice import candidates, counting, kept
+from grid_cosim.feeder.limits import LimitChoice
 from grid_cosim.feeder.unbalanced import UnbalancedFlow
 from tests.builders import street_per_phase
 
+LINES = LimitChoice(True, "all", "none", 0.5, 0.9, 1.1, 70.0, "auto")
 REFERENCE_PU = 1e-6  # what the reference leaves, gone on with twice; seen: 2e-7 at 220 kW, 2e-9 at 60
 
 
@@ -21,6 +25,10 @@ def solve(flow: UnbalancedFlow | PowerGridFlow, p_kw: object, q_kvar: object = 0
     p = np.asarray(p_kw, dtype=float)
     q = np.broadcast_to(np.asarray(q_kvar, dtype=float), p.shape)
     return flow.solve(bus_p_kw=p, bus_q_kvar=q, step=None)
+
+
+def with_lines(net: pandapowerNet | str) -> Feeder:
+    return candidates(load_feeder(net, unbalanced=True), LINES, both_ways=False)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +139,86 @@ def test_a_home_loads_its_own_phase_only() -> None:
     assert snapshot.vm_pu[-1] == end[0]
 
 
+def test_a_line_is_a_limit_of_each_phase_that_has_homes_behind_it() -> None:
+    # H0 is on phase a, H1 on all three, H2 on c
+    limits = with_lines(street_per_phase("a-c")).limits
+    members = dict(zip(limits.names, limits.coupling.toarray().tolist(), strict=True))
+    third = 1.0 / 3.0
+    assert members == {
+        **{f"{head}-a": [1, third, 0] for head in ("Trafo-0", "Line-0")},
+        **{f"{head}-b": [0, third, 0] for head in ("Trafo-0", "Line-0", "Line-1")},
+        **{f"{head}-c": [0, third, 1] for head in ("Trafo-0", "Line-0", "Line-1")},
+        "Line-1-a": [0, third, 0],
+        "Line-2-c": [0, 0, 1],
+    }
+    level = dict(zip(limits.names, limits.level.tolist(), strict=True))
+    assert [level[f"{head}-c"] for head in ("Trafo-0", "Line-0", "Line-1", "Line-2")] == [0, 1, 2, 3]
+    row = limits.names.index("Line-2-c")
+    assert limits.rated_kva[row] == pytest.approx(270.0 * 0.4 / np.sqrt(3.0))
+    assert limits.limit_percent[row] == 50.0
+    assert limits.element_ids[row] == "Line-2"
+    assert Gauges.of(limits).element == limits.names
+
+
+def test_lines_are_loaded_per_phase_as_in_pandapower() -> None:
+    feeder = with_lines("ieee_european_lv")
+    flow = UnbalancedFlow(feeder)
+    p_kw = np.random.default_rng(4).uniform(0.0, 5.0, feeder.connection_buses.size)
+    snapshot = solve(flow, p_kw, 0.3 * p_kw)
+    assert flow.check(snapshot).dv_pu < REFERENCE_PU
+    net, limits = flow._reference, feeder.limits
+    assert net is not None
+    rows = [row for row, element in enumerate(limits.element) if element == "line"]
+    assert len(rows) > 1000
+    for row in rows:
+        at, phase = net.res_line_3ph.loc[limits.index[row]], "abc"[limits.phase[row]]
+        assert limits.names[row] == f"Line-{limits.index[row]}-{phase}"
+        assert snapshot.limit_loading_percent[row] == pytest.approx(at[f"loading_{phase}_percent"], rel=1e-4)
+        side = "to" if limits.direction[row] > 0 else "from"
+        for carried, letter, unit in ((snapshot.limit_p_kw, "p", "mw"), (snapshot.limit_q_kvar, "q", "mvar")):
+            expected = -1e3 * at[f"{letter}_{phase}_{side}_{unit}"]
+            assert carried[row] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def _turned(net: pandapowerNet) -> None:
+    net.line[["from_bus", "to_bus"]] = net.line[["to_bus", "from_bus"]].to_numpy()
+
+
+def _derated(net: pandapowerNet) -> None:
+    net.line["df"] = 0.5
+
+
+@pytest.mark.parametrize("change", [_turned, _parallel, _derated], ids=lambda c: c.__name__)
+def test_a_line_carries_what_its_homes_draw(change: Callable[[pandapowerNet], None]) -> None:
+    net = street_per_phase("abc")
+    change(net)
+    feeder = with_lines(net)
+    flow = UnbalancedFlow(feeder)
+    snapshot = solve(flow, [5.0, 3.0, 6.0])
+    assert flow.check(snapshot).dv_pu < REFERENCE_PU
+    assert flow._reference is not None
+    row = feeder.limits.names.index("Line-2-c")
+    assert snapshot.limit_p_kw[row] == pytest.approx(6.0, rel=1e-4)
+    loading = flow._reference.res_line_3ph["loading_c_percent"].to_numpy()
+    assert snapshot.limit_loading_percent[row] == pytest.approx(loading[2], rel=1e-4)
+
+
+def test_of_a_line_only_the_phases_near_their_limit_are_kept() -> None:
+    feeder, choice = with_lines(street_per_phase("abc")), replace(LINES, lines="near")
+    nothing = np.zeros(feeder.limits.n_limits, dtype=bool)
+    near = np.where(np.array(feeder.limits.names) == "Line-0-b", 80.0, 60.0)
+    left = kept(feeder, choice, counting(feeder.limits, choice, peak_percent=near, can_reverse=nothing))
+    assert left.limits.names == ("Trafo-0-a", "Trafo-0-b", "Trafo-0-c", "Line-0-b")
+
+
 def test_others_are_a_third_on_each_phase_of_the_limit() -> None:
     net = street_per_phase("abc")
     _others(net)
     np.testing.assert_allclose(load_feeder(net, unbalanced=True).background_on_limits_kw(None), 10.0 / 3.0)
+    feeder = with_lines(net)
+    background_kw = dict(zip(feeder.limits.names, feeder.background_on_limits_kw(None), strict=True))
+    assert background_kw["Line-0-a"] == pytest.approx(10.0 / 3.0)
+    assert background_kw["Line-2-c"] == 0.0
 
 
 def test_a_step_without_a_solution_harms_no_other() -> None:
