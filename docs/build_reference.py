@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from grid_cosim.coordination import CurveStep, NewtonStep
-from grid_cosim.coordination.duals.curve import CLOSE, CLOSE_RATIO
+from grid_cosim.coordination.duals.curve import CLOSE, CLOSE_RATIO, NEWS, VOTES
+from grid_cosim.coordination.duals.reading import NEAR
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.cosim.meta import SimulatorName, markdown_table
 from grid_cosim.devices import (
@@ -328,6 +329,9 @@ def constants() -> str:
             f"{CLOSE}, {CLOSE_RATIO:g}",
             "prices about the last one, and their ratio, against jumps",
         ),
+        "NEAR": (NEAR, "fixed prices about the price just found whose mean is mixed once more"),
+        "VOTES": (VOTES, "rounds in which neighbours agree on which these are"),
+        "NEWS": (NEWS, "share of a limit by which headroom changes before its meter asks for a cold start"),
         "CurveStep.widest": (
             _default(CurveStep, "widest"),
             "ratio of two prices in a row above which the higher one is taken",

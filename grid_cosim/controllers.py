@@ -304,8 +304,8 @@ class Priced:
         state, outcome = self.dual_step.step(
             state,
             demand=Change(demand),
-            limit_kw=meters.headroom_kw,
-            offset_kw=np.zeros_like(meters.headroom_kw),
+            limit_kw=meters.headroom_kw + meters.measured_kw,
+            offset_kw=meters.measured_kw,
             rng=np.random.default_rng(seeded(self.seed, f"links in step {step}")),
         )
         return state, Decision(

@@ -7,12 +7,13 @@ of the own value (`TrackedMixing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array, diags_array
 
 from grid_cosim.coordination.graph import Links, block, middle_and_half
 
@@ -88,6 +89,48 @@ class Exchange:
             values = values - incidence.T @ flow
         return values
 
+    def mix_shared(
+        self, values: Float[np.ndarray, "nodes features"], about: Int[np.ndarray, "nodes features"]
+    ) -> Float[np.ndarray, "nodes features"]:
+        """The same where nodes speak of different things: only what both ends of a link are `about` is mixed.
+
+        What a link does not mix both ends keep, as where it is down. So the sum over all nodes that speak of
+        a thing stays, W remains symmetric and doubly stochastic, and its eigenvalues only move towards 1:
+        accelerated rounds increase no disagreement.
+        """
+        a, b = self.links.ends.T
+        shared = about[a] == about[b]
+        if shared.all():
+            return self.mix(values)
+        incidence, weight = self.links.incidence, self.links.weight[:, None] * shared
+        if self.accelerated and self.up is None:
+            middle, half = (part[:, None] for part in middle_and_half(self.links.interval))
+            own, given = (1.0 - middle) / half, csr_array(diags_array(1.0 / half[:, 0]) @ incidence.T)
+            return self._semi_iterated(
+                values, slice(None), lambda now: own * now - given @ (weight * (incidence @ now))
+            )
+        for k in range(self.rounds):
+            up = True if self.up is None else self.up[k][:, None]
+            values = values - incidence.T @ (weight * up * (incidence @ values))
+        return values
+
+    def median(self, choice: Int[np.ndarray, "nodes"]) -> Int[np.ndarray, "nodes"]:
+        """In every round all take the median, the lower one of two, of what they and their neighbours chose.
+
+        A few nodes that are far off come round; where most differ little, all soon agree.
+        """
+        a, b = self.links.ends.T
+        everybody, most = np.arange(self.links.n_nodes), choice.max(initial=0) + 1
+        for k in range(self.rounds):
+            if (choice[a] == choice[b]).all():
+                break
+            up = slice(None) if self.up is None else self.up[k]
+            to = np.concatenate([everybody, a[up], b[up]])
+            heard = np.sort(to * most + choice[np.concatenate([everybody, b[up], a[up]])])
+            count = np.bincount(to)
+            choice = heard[np.cumsum(count) - count + (count - 1) // 2] % most
+        return choice
+
     def _in_cache(self, n_columns: int) -> Iterator[slice]:
         """Whole groups of nodes, few enough for the cache unless a group is too large for itself."""
         cuts, most = self.links.cuts, max(1, _IN_CACHE // n_columns)
@@ -102,27 +145,32 @@ class Exchange:
         self, values: Float[np.ndarray, "nodes features"], rows: slice
     ) -> Float[np.ndarray, "nodes features"]:
         if self.accelerated:
-            return self._chebyshev(values, rows)
+            centred = block(self.links.centred, rows)
+            return self._semi_iterated(values, rows, lambda now: centred @ now)
         mixing = block(self.links.mixing, rows)
         for _ in range(self.rounds):
             values = mixing @ values
         return values
 
-    def _chebyshev(
-        self, values: Float[np.ndarray, "nodes features"], rows: slice
+    def _semi_iterated(
+        self,
+        values: Float[np.ndarray, "nodes features"],
+        rows: slice,
+        centred: Callable[[Float[np.ndarray, "nodes features"]], Float[np.ndarray, "nodes features"]],
     ) -> Float[np.ndarray, "nodes features"]:
         """T_K((W - c)/e) / T_K((1 - c)/e) applied to the values: the least that K rounds can leave.
 
-        c and e are the middle and half the width of each group's interval of eigenvalues.
+        `centred` applies (W - c)/e, where c and e are the middle and half the width of each group's interval
+        of eigenvalues.
         """
         middle, half = (part[:, None] for part in middle_and_half(self.links.interval[rows]))
-        top, centred = (1.0 - middle) / half, block(self.links.centred, rows)
+        top = (1.0 - middle) / half
         if (top == top[:1]).all():
             top = top[:1]
         before, now, ratio = values, values, np.ones_like(top)
         for k in range(self.rounds):
             last, ratio = ratio, 1.0 / (2.0 * top - ratio) if k else 1.0 / top
-            heard = centred @ now
+            heard = centred(now)
             heard *= 2.0 * ratio if k else ratio
             if k:
                 heard -= last * ratio * before

@@ -51,6 +51,36 @@ def test_rounds_stay_within_the_hull_and_come_closer(seed: int, down: float) -> 
     assert (np.ptp(mixed, axis=0) < np.ptp(values, axis=0)).all()
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), down=st.sampled_from([0.0, 0.4]), accelerated=st.booleans())
+def test_what_is_shared_keeps_its_sum_among_those_who_speak_of_it(
+    seed: int, down: float, accelerated: bool
+) -> None:
+    links, rng = communication(one_limit(20), "random_regular", seed=seed).links, np.random.default_rng(seed)
+    values, about = values_of(seed, 21), rng.integers(0, 2, (21, 3))
+    exchange = Exchange.open(links, 5, LinkOutage(down), rng, accelerated=accelerated)
+    mixed = exchange.mix_shared(values, about)
+    for column, topic in np.ndindex(3, 2):
+        told, left = (each[about[:, column] == topic, column] for each in (values, mixed))
+        np.testing.assert_allclose(left.sum(), told.sum(), rtol=1e-10, atol=1e-10)
+        assert left.std() <= told.std() + 1e-12
+    everywhere = exchange.mix_shared(values, np.zeros((21, 3), dtype=int))
+    np.testing.assert_allclose(everywhere, exchange.mix(values), rtol=1e-12)
+
+
+@pytest.mark.parametrize("up", [None, np.ones((3, 42), dtype=bool)])
+def test_votes_bring_round_who_is_far_off(up: np.ndarray | None) -> None:
+    links = communication(one_limit(20), "random_regular").links
+    choice = np.full(21, 12)
+    choice[[3, 20]] = 0, 31
+    assert (Exchange(links, 3, up).median(choice) == 12).all()
+    assert (Exchange(links, 0).median(choice) == choice).all()
+    nobody = np.zeros((3, len(links.ends)), dtype=bool)
+    assert (Exchange(links, 3, nobody).median(choice) == choice).all()
+    pair = Links.metropolis(2, np.array([[0, 1]]))
+    assert Exchange(pair, 1).median(np.array([5, 3])).tolist() == [3, 3]
+
+
 def test_rounds_are_powers_of_the_mixing_matrix() -> None:
     links = communication(one_limit(12), "small_world").links
     values = values_of(0, 13)

@@ -202,6 +202,32 @@ def test_few_rounds_or_failing_links_cost_little(trouble: str) -> None:
     assert trace.miss_percent.max() < 1.2
 
 
+@pytest.mark.parametrize(
+    ("kind", "rounds"), [("random_regular", 3), ("random_regular", 5), ("small_world", 5), ("small_world", 7)]
+)
+def test_what_is_mixed_again_near_the_price_makes_few_rounds_enough(kind: str, rounds: int) -> None:
+    """The errors of the first exchange alone come to 5 % of the limit with five rounds on a small world."""
+    graph = communication(one_limit(200), kind, seed=1)  # type: ignore[arg-type]
+    step = CurveStep(graph, price_grid(5.0), rounds=rounds, sweeps=2, accelerated=True)
+    trace = live(step, n=200, seed=1, n_steps=96, limit_kw=400.0)
+    assert trace.miss_percent.max() < 1.0
+    assert np.median(trace.price_std[trace.short] / trace.price_mean[trace.short]) < 0.03
+    assert trace.price_std.max() < 0.008
+
+
+def test_who_is_far_off_comes_round() -> None:
+    """A home that begins to draw 200 kW, a third of the limit: alone it would pay the most."""
+    n, kw = 200, np.zeros(200)
+    homes, graph = some_homes(n), communication(one_limit(n), "random_regular")
+    limit = np.array([0.6 * homes.power_kw(np.zeros(n)).sum() + 200.0])
+    step = CurveStep(graph, price_grid(5.0), rounds=5, sweeps=2, accelerated=True)
+    state = step.init()
+    for kw[7] in (200.0, 200.0, 0.0, 200.0):
+        now = replace(homes, base=homes.base + kw)
+        state, agreed = step.step(state, demand=now, limit_kw=limit, offset_kw=np.zeros(1))
+    assert np.ptp(agreed.price) < 0.5 * agreed.price.mean()
+
+
 def test_a_cold_start_needs_its_startup_rounds() -> None:
     homes, graph = some_homes(200), communication(one_limit(200), "random_regular")
     limit = 0.6 * homes.power_kw(np.zeros(200)).sum()

@@ -26,6 +26,7 @@ from grid_cosim.coordination import (
     communication,
     price_grid,
 )
+from grid_cosim.coordination.duals.reading import NEAR
 from tests.coordination.demand import Affine, clearing_price, one_limit, some_homes
 
 PRICES = price_grid(5.0)
@@ -160,6 +161,12 @@ def test_messages_are_neighbours_times_rounds() -> None:
     loud = replace(curve, quiet=False)
     _, slack = loud.step(loud.init(), demand=homes, limit_kw=np.array([1e3]), offset_kw=np.zeros(1))
     assert slack.message_bytes[0] == 20 * 50 * 8 * (numbers - 1)
+    twice = replace(curve, sweeps=2, mixing=FreshMixing())
+    _, agreed = twice.step(twice.init(), demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
+    # three votes of a byte between the exchanges; the second tells of its own points and mixes four prices
+    assert agreed.messages[0] == 20 * (7 + 1 + 7 + 3 + 7)
+    assert agreed.message_bytes[0] == 20 * (7 * 8 * (numbers + NEAR) + 1 + 3)
+    assert agreed.rounds[0] == 7 + graph.hops[0] + 7 + 3 + 7
     newton = NewtonStep(graph, 5.0, 0.01, rounds=7, dual_iterations=3, mixing=FreshMixing())
     _, agreed = newton.step(newton.init(), demand=homes, limit_kw=limit, offset_kw=np.zeros(1))
     assert (agreed.rounds[0], agreed.messages[0]) == (21, 20 * 21)

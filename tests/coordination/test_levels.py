@@ -219,6 +219,24 @@ def test_a_limit_that_wakes_is_held_at_once(n: int) -> None:
             assert np.ptp(agreed.price) < 0.1 * agreed.price.mean()
 
 
+@pytest.mark.parametrize("shares", [(0.7, 2.0), (0.7, 0.4), (0.95, 0.6), (0.7, 1.3, 0.7)], ids=str)
+def test_news_of_one_meter_reach_all_copies_at_once(shares: tuple[float, ...]) -> None:
+    """A limit of 1,500 homes that jumps while it has a price: its meter alone knows."""
+    n, rows = 1500, np.arange(1500) % (PER_LINE * LINES)
+    homes = some(PER_LINE * LINES, np.random.default_rng(1))
+    many = Affine(homes.top[rows], homes.fall[rows])
+    graph = communication(Copies.of(csr_array(np.ones((1, n)))), "random_regular")
+    mixing = TrackedMixing(cold_start_rounds(graph, accelerated=True))
+    step = CurveStep(graph, price_grid(4.0), sweeps=2, mixing=mixing, accelerated=True)
+    state, free = step.init(), many.power_kw(np.zeros(n)).sum()
+    for share in (shares[0], *shares):
+        state, agreed = step.step(
+            state, demand=many, limit_kw=np.array([share * free]), offset_kw=np.zeros(1)
+        )
+        assert abs(agreed.residual_kw[0] + max(share - 1.0, 0.0) * free) < 1e-3 * free
+        assert np.ptp(agreed.price) <= 0.01 * agreed.price.mean()
+
+
 def test_a_limit_that_has_slept_has_the_rounds_of_a_cold_start() -> None:
     """What it remembers is of another day."""
     n = 60

@@ -21,11 +21,19 @@ from grid_cosim.coordination.duals.protocol import (
     negotiated,
     own_values,
 )
-from grid_cosim.coordination.duals.reading import by_price, crossing, interpolated, monotone
+from grid_cosim.coordination.duals.reading import (
+    by_column,
+    crossing,
+    interpolated,
+    lattice,
+    monotone,
+    refined_crossing,
+    window,
+)
 from grid_cosim.coordination.graph import CommunicationGraph, Turn
 
-REFINEMENT = tuple(np.geomspace(0.77, 1.3, 12).tolist())
-"""Multiples of the price just found at which a node tells more; they reach the neighbouring grid prices."""
+REFINEMENT = tuple(np.geomspace(0.79, 1.22, 10).tolist())
+"""Multiples of the price just found at which a node tells more; they reach down to the next fixed price."""
 CLOSE, CLOSE_RATIO = 12, 1.005
 """So many prices of a lattice with that ratio about the price found last: where answers jump, as those of
 roofs do at what energy is worth, the price hardly moves from step to step, and what lies between two points
@@ -33,7 +41,13 @@ of the wider ones is not known. A lattice price has the same place in everybody'
 slightly different prices speak of the same ones; of its ends, where they may not, nothing is read."""
 _ENDS = 3
 
-_FLAG_BYTES = 1
+VOTES = 3
+"""Rounds in which neighbours agree on which prices they talk about further."""
+
+NEWS = 0.3
+"""Share of a limit by which headroom must have changed for its meter to ask for a cold start's rounds."""
+
+_FLAG_BYTES, _PLACE_BYTES = 1, 1
 
 
 class _Part(NamedTuple):
@@ -43,8 +57,8 @@ class _Part(NamedTuple):
     turn: Turn
     rows: Int[np.ndarray, "rows"] | slice
     """Where they are among the rows of the whole turn `k`."""
-    woken: bool = False
-    """Whether they were slack in the last step: what they remember is old, and one meter's news is large."""
+    anew: bool = False
+    """Whether one meter's news is large, or they were slack in the last step: what they remember is old."""
 
 
 Prices = Float[np.ndarray, "#held prices"]
@@ -61,12 +75,13 @@ class CurveStep:
 
     Between two prices the sum is not known. So in all exchanges but the first a node tells by how much its
     true power at `refinement` times the price that it has found differs from its interpolated curve there
-    (with one exchange it tells both at once, about the last step's). The copies need not agree on that price:
-    the differences are small, and refer to nearly the same one, after a first exchange mostly to the same
-    price of the grid. Where there are limits against generation a node also tells of prices close to the last
-    one (`CLOSE`), unless links may fail: copies are too far apart for that then. Between prices that lie
-    further apart than `widest` (and those of `refinement` do not) nothing is known, and the higher one is
-    taken: it errs to the safe side until it is refined.
+    (with one exchange it tells both at once, about the last step's). Before, neighbours vote near which fixed
+    price that is: who is far off then speaks of the same prices as all others. In the same messages the mean
+    at the fixed prices near it (`NEAR`) is mixed once more, from what the first rounds have left, so what is
+    off there is what twice as many rounds leave. Where there are limits against generation a node also tells
+    of prices close to the last one (`CLOSE`), unless links may fail: copies are too far apart for that then.
+    Between prices that lie further apart than `widest` (and those of `refinement` do not) nothing is known,
+    and the higher one is taken: it errs to the safe side until it is refined.
 
     Nested limits that carry all of what is behind them find their price levels from the inside out, and
     prices follow from these (`levels`): nothing has to be iterated between them. Other limits (parallel
@@ -79,7 +94,8 @@ class CurveStep:
     0 and nothing more is said. A node that finds it above passes that on, and so does who hears of it:
     after as many rounds as the graph is wide all know. What shares a home with an awake limit of the other
     sense is kept awake: its price could raise what is drawn here. A limit that wakes has as many rounds as at
-    a cold start. Nothing is quiet with an outage, where news may get lost.
+    a cold start, and so has one whose headroom changed by much (`NEWS`): its meter's flag says so.
+    Nothing is quiet with an outage, where news may get lost.
     How many rounds it takes: `grid-cosim benchmark steps`.
     """
 
@@ -128,10 +144,10 @@ class CurveStep:
         rng: np.random.Generator | None = None,
     ) -> tuple[DualState, Negotiated]:
         """Negotiate once; demand is asked anew before each turn."""
-        talk = _Talk(self, demand, offset_kw - limit_kw, rng, state)
+        talk = _Talk(self, demand, limit_kw, offset_kw, rng, state)
         awake = talk.awake()
-        caps, others = self._parts(awake, awake if state.awake is None else awake & ~state.awake)
-        talk.begin_anew(part for part in (*caps, *others) if part.woken)
+        caps, others = self._parts(awake, awake & talk.news)
+        talk.begin_anew(part for part in (*caps, *others) if part.anew)
         talk.price = np.where(self._is_cap | ~awake[self.graph.copies.limit], 0.0, state.price)
         for _ in range(self.passes if others else 1):
             talk.settle_caps(caps)
@@ -154,19 +170,19 @@ class CurveStep:
         return self.graph.copies.caps[self.graph.copies.limit]
 
     def _parts(
-        self, awake: Bool[np.ndarray, "limits"], woken: Bool[np.ndarray, "limits"]
+        self, awake: Bool[np.ndarray, "limits"], anew: Bool[np.ndarray, "limits"]
     ) -> tuple[list[_Part], list[_Part]]:
         """Of every turn what is awake, outermost first: those of caps, and the others."""
         caps: list[_Part] = []
         others: list[_Part] = []
         for k, whole in enumerate(self.graph.turns):
             of_its_kind = caps if self.graph.copies.caps[whole.limits[0]] else others
-            for just_now in (False, True):
-                here = (awake & (woken == just_now))[whole.limits]
+            for begins in (False, True):
+                here = (awake & (anew == begins))[whole.limits]
                 if here.all():
-                    of_its_kind.append(_Part(k, whole, slice(None), just_now))
+                    of_its_kind.append(_Part(k, whole, slice(None), begins))
                 elif here.any():
-                    of_its_kind.append(_Part(k, *whole.among(here), just_now))
+                    of_its_kind.append(_Part(k, *whole.among(here), begins))
         return caps, others
 
 
@@ -181,19 +197,29 @@ class _Talk:
         self,
         step: CurveStep,
         demand: Demand,
-        excess_kw: Float[np.ndarray, "limits"],
+        limit_kw: Float[np.ndarray, "limits"],
+        offset_kw: Float[np.ndarray, "limits"],
         rng: np.random.Generator | None,
         state: DualState,
     ) -> None:
         assert state.level is not None, "a state of this dual step"
-        assert np.isfinite(excess_kw).all(), "every meter knows its headroom"
-        self.excess_kw, self.memory = excess_kw, list(state.memory)
+        self.excess_kw, self.memory = offset_kw - limit_kw, list(state.memory)
+        assert np.isfinite(self.excess_kw).all(), "every meter knows its headroom"
         self.price, self.level = state.price, state.level.copy()
         self.saturated = np.zeros(len(state.price), dtype=bool)
         self.tally = Tally.zero(step.graph)
         self._step, self._demand, self._rng = step, demand, rng
         self._copies = step.graph.copies
+        self.news = self._news(state, limit_kw)
         self._jumps = step.outage is None and bool((self._copies.weight < 0.0).any())
+
+    def _news(self, state: DualState, limit_kw: Float[np.ndarray, "limits"]) -> Bool[np.ndarray, "limits"]:
+        """Limits that were slack in the last step, or whose meter now tells of much more or less headroom."""
+        told = state.memory[0].value
+        if state.awake is None or told is None:
+            return np.ones(self._copies.n_limits, dtype=bool)
+        change_kw = np.abs(self.excess_kw - told[self._step.graph.whole.meter, 0])
+        return ~state.awake | (change_kw > NEWS * np.abs(limit_kw))
 
     def awake(self) -> Bool[np.ndarray, "limits"]:
         """Limits of which some node does not know that they are slack."""
@@ -203,7 +229,9 @@ class _Talk:
         whole = step.graph.whole
         # prices of its own sense could only lower this, and limits of the other sense are looked at below
         drawn_kw = self._demand.power_kw(np.zeros(copies.n_households))[whole.household]
-        mixed = self._mix(0, whole, slice(None), own_values(whole, drawn_kw[:, None], self.excess_kw))
+        everybody = _Part(0, whole, slice(None))
+        own = own_values(whole, drawn_kw[:, None], self.excess_kw)
+        mixed = self._mix(0, everybody, self._open(0, everybody), own)
         # what is no number wakes everybody
         awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1])
         awake = self._with_those_beside(awake)
@@ -267,37 +295,71 @@ class _Talk:
         points, told = self._points(last, last, fixed), own
         if at_once:
             told = np.hstack([own, self._missed(turn, asked, points, fixed, own)])
-        mixed = self._mix(1 + part.k, turn, part.rows, told)
-        mean = mixed[:, :n_fixed]
+        exchange = self._open(1 + part.k, part)
+        mixed = self._mix(1 + part.k, part, exchange, told)
+        mean, everywhere = mixed[:, :n_fixed], np.tile([0, n_fixed - 1], (len(mixed), 1))
         if at_once:
-            found = self._read(fixed, mean, mixed[:, n_fixed:], points)
+            found = self._read(fixed, mean, everywhere, mixed[:, n_fixed:], points)
         else:
             found = crossing(monotone(mean), np.broadcast_to(fixed, mean.shape), widest=step.widest)
         for _ in range(step.sweeps - 1 if step.refinement else 0):
-            points = self._points(found[0], last, fixed)
-            missed = self._missed(turn, asked, points, fixed, own)
             k = 1 + len(step.graph.turns) + part.k
-            mixed = self._mix(k, turn, part.rows, missed)
-            last, found = found[0], self._read(fixed, mean, mixed, points)
+            exchange = self._open(k, part)
+            at = np.searchsorted(fixed, found[0])
+            place = self._voted(turn, at)
+            points = self._points(np.where(place == at, found[0], fixed[place]), last, fixed)
+            missed = self._missed(turn, asked, points, fixed, own)
+            near = window(place, n_fixed)
+            mean = self._mixed_again(turn, exchange, mean, near)
+            mixed = self._mix(k, part, exchange, missed)
+            reach = np.where(np.abs(place - at)[:, None] > 1, near[:, [0, -1]], everywhere)
+            last, found = found[0], self._read(fixed, mean, reach, mixed, points)
         self.level[turn.rows], self.saturated[turn.rows] = found
 
-    def _mix(
+    def _voted(self, turn: Turn, own: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:
+        """Near which fixed price neighbours agree to talk; everybody begins with the place of its own.
+
+        Who is far off, as the meter is when it has news, or a home that has just begun to draw, comes round.
+        """
+        step = self._step
+        votes = Exchange.open(turn.links, min(VOTES, step.rounds), step.outage, self._rng)
+        self.tally.rounds[turn.limits] += votes.rounds
+        messages = step.graph.messages_per_round[turn.limits] * votes.rounds
+        self.tally.sent(turn.limits, messages, _PLACE_BYTES)
+        return votes.median(own)
+
+    def _mixed_again(
         self,
-        k: int,
         turn: Turn,
-        rows: Int[np.ndarray, "rows"] | slice,
-        values: Float[np.ndarray, "rows features"],
+        exchange: Exchange,
+        mean: Float[np.ndarray, "rows prices"],
+        near: Int[np.ndarray, "rows near"],
+    ) -> Float[np.ndarray, "rows prices"]:
+        """The mean curve, of which what is near the price is mixed once more; nobody remembers that."""
+        about = by_column(near)
+        again = exchange.mix_shared(np.take_along_axis(mean, about, axis=1), about)
+        self.tally.beside(turn, exchange.rounds, about.shape[1])
+        mean = mean.copy()
+        np.put_along_axis(mean, about, again, axis=1)
+        return mean
+
+    def _open(self, k: int, part: _Part) -> Exchange:
+        """The rounds of a turn's nodes that remember `memory[k]`."""
+        step = self._step
+        rounds = step.mixing.rounds(self.memory[k].of(part.rows), step.rounds)
+        return Exchange.open(part.turn.links, rounds, step.outage, self._rng, accelerated=step.accelerated)
+
+    def _mix(
+        self, k: int, part: _Part, exchange: Exchange, values: Float[np.ndarray, "rows features"]
     ) -> Float[np.ndarray, "rows features"]:
         """Exchange values among a turn's nodes; what they remember is `memory[k]`."""
-        step = self._step
-        memory = self.memory[k].of(rows)
-        rounds = step.mixing.rounds(memory, step.rounds)
-        exchange = Exchange.open(turn.links, rounds, step.outage, self._rng, accelerated=step.accelerated)
+        step, turn = self._step, part.turn
+        memory = self.memory[k].of(part.rows)
         entered = step.mixing.entering(memory, values)
         memory, mixed = step.mixing.step(memory, values, exchange)
         n_nodes = (step.graph.whole, *step.graph.turns, *step.graph.turns)[k].links.n_nodes
-        self.memory[k] = self.memory[k].updated(rows, memory, n_nodes)
-        self.tally.add(turn, rounds, values.shape[1])
+        self.memory[k] = self.memory[k].updated(part.rows, memory, n_nodes)
+        self.tally.add(turn, exchange.rounds, values.shape[1])
         self.tally.account.estimated(turn, exchange, entered=entered, left=mixed)
         return mixed
 
@@ -327,7 +389,7 @@ class _Talk:
         parts = [np.where(found[:, None] < 0.0, -size, size)]
         if self._jumps:
             place = np.round(np.log(np.maximum(np.abs(last), smallest) / smallest) / np.log(CLOSE_RATIO))
-            size = smallest * CLOSE_RATIO ** _lattice(place)
+            size = smallest * CLOSE_RATIO ** lattice(place, CLOSE)
             parts.append(np.where(last[:, None] < 0.0, -size, size))
         return np.asarray(np.clip(np.hstack(parts), fixed[0], fixed[-1]))
 
@@ -335,28 +397,15 @@ class _Talk:
         self,
         fixed: Float[np.ndarray, "prices"],
         mean: Float[np.ndarray, "rows prices"],
+        reach: Int[np.ndarray, "rows 2"],
         missed: Float[np.ndarray, "rows points"],
         points: Float[np.ndarray, "rows points"],
     ) -> _Read:
-        """Crossing of each copy's refined curve, of the whole one where that does not reach."""
-        widest = self._step.widest
+        """Crossing of each copy's refined curve, or of its whole one within `reach` where that has none."""
         refined = missed + interpolated(mean, fixed, points)
         if self._jumps:
             wide, close = np.split(points, [len(self._step.refinement)], axis=1)
             kept = np.argsort(close, axis=1)[:, _ENDS:-_ENDS] + wide.shape[1]
             kept = np.hstack([np.tile(np.arange(wide.shape[1]), (len(kept), 1)), kept])
             refined, points = (np.take_along_axis(part, kept, axis=1) for part in (refined, points))
-        refined, points = by_price(refined, points)
-        price, never = crossing(monotone(refined), points, widest=widest)
-        beyond = np.flatnonzero((refined[:, 0] <= 0.0) | (refined[:, -1] > 0.0))
-        if beyond.size:
-            prices = np.hstack([np.tile(fixed, (beyond.size, 1)), points[beyond]])
-            power, prices = by_price(np.hstack([mean[beyond], refined[beyond]]), prices)
-            price[beyond], never[beyond] = crossing(monotone(power), prices, widest=widest)
-        return price, never
-
-
-def _lattice(place: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows points"]:
-    """The places about one's own, each in the column that it has for everybody."""
-    column = np.arange(CLOSE)
-    return np.asarray(place[:, None] + (column - place[:, None] + CLOSE // 2) % CLOSE - CLOSE // 2)
+        return refined_crossing(fixed, mean, reach, points=points, refined=refined, widest=self._step.widest)

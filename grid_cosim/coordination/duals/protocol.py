@@ -154,6 +154,11 @@ class Tally:
         messages = self.graph.messages_per_round[turn.limits] * rounds
         self.sent(turn.limits, messages, numbers * BYTES_PER_NUMBER)
 
+    def beside(self, turn: Turn, rounds: int, numbers: int) -> None:
+        """So many more numbers in messages that are counted already."""
+        n_messages = self.graph.messages_per_round[turn.limits] * rounds
+        self.message_bytes[turn.limits] += n_messages * numbers * BYTES_PER_NUMBER
+
     def sent(self, limits: Int[np.ndarray, "some"], messages: Int[np.ndarray, "some"], n_bytes: int) -> None:
         """So many messages of `n_bytes` each about each of these limits."""
         self.messages[limits] += messages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Real
 
 _ROUNDING = 1e-12
 """Of a sum, what adding up leaves: limits that hold exactly, such as one whose parts are all at theirs."""
@@ -79,3 +79,53 @@ def by_price(
     """Both in the order of the prices."""
     order = np.argsort(prices, axis=1, kind="stable")
     return np.take_along_axis(power, order, axis=1), np.take_along_axis(prices, order, axis=1)
+
+
+def refined_crossing(
+    fixed: Float[np.ndarray, "prices"],
+    mean: Float[np.ndarray, "rows prices"],
+    reach: Int[np.ndarray, "rows 2"],
+    *,
+    points: Float[np.ndarray, "rows points"],
+    refined: Float[np.ndarray, "rows points"],
+    widest: float | None,
+) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
+    """As `crossing`, of what each row knows at its own points; where that does not cross 0, of all.
+
+    That is its curve at the fixed prices too, within `reach`: the places of the lowest and the highest.
+    """
+    refined, points = by_price(refined, points)
+    price, never = crossing(monotone(refined), points, widest=widest)
+    beyond = np.flatnonzero((refined[:, 0] <= 0.0) | (refined[:, -1] > 0.0))
+    if beyond.size:
+        low, high = reach[beyond].T[:, :, None]
+        place = np.clip(np.arange(fixed.size), low, high)
+        known = np.take_along_axis(mean[beyond], place, axis=1)
+        power, prices = by_price(
+            np.hstack([known, refined[beyond]]), np.hstack([fixed[place], points[beyond]])
+        )
+        price[beyond], never[beyond] = crossing(monotone(power), prices, widest=widest)
+    return price, never & (reach[:, 1] == fixed.size - 1)
+
+
+NEAR = 4
+"""Fixed prices near the one found: the two between which a curve crosses 0, and one on either side."""
+
+
+def window(place: Int[np.ndarray, "rows"], n_prices: int) -> Int[np.ndarray, "rows near"]:
+    """Places, ascending, of the fixed prices near the one at or above which each row crosses."""
+    near = min(NEAR, n_prices)
+    first = np.clip(place - near // 2, 0, n_prices - near)
+    return np.asarray(first[:, None] + np.arange(near))
+
+
+def by_column(places: Real[np.ndarray, "rows columns"]) -> Real[np.ndarray, "rows columns"]:
+    """Places in a row, in the order in which each has the column that it has for everybody."""
+    n_columns = places.shape[1]
+    first = places[:, :1]
+    return np.asarray(first + (np.arange(n_columns) - first) % n_columns)
+
+
+def lattice(place: Float[np.ndarray, "rows"], n_columns: int) -> Float[np.ndarray, "rows points"]:
+    """The `n_columns` places about one's own, each in the column that it has for everybody."""
+    return np.asarray(by_column(place[:, None] - n_columns // 2 + np.arange(n_columns)))
