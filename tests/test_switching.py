@@ -398,7 +398,8 @@ def test_what_cannot_be_switched_per_phase_is_told_before_the_run() -> None:
     feeder = load_feeder(net, unbalanced=True)
     with pytest.raises(FeederError, match=r"open switches are not modelled per phase"):
         limited(asked({"kind": "switch", "begin": 1.0, "open": "Switch-0"}), feeder)
-    found = limited(
-        asked({"kind": "switch", "open": f"Line-{line.index[0]}"}, limits={"lines": "all"}), feeder
-    )
-    assert members(found) == members(found.periods(16)[0][1])
+    beside = f"Line-{line.index[0]}"
+    opened = limited(asked({"kind": "switch", "begin": 1.0, "open": beside}, limits={"lines": "all"}), feeder)
+    assert members(opened)[f"{beside}-a"] == [0]
+    assert members(opened.at(4))[f"{beside}-a"] == []
+    assert members(opened.at(4))["Line-0-a"] == [0]

@@ -114,6 +114,18 @@ class Copies:
         signs = np.sign(self.coupling.data[first]) if self.coupling.data.size else np.ones(self.n_limits)
         return np.where(np.diff(self.coupling.indptr) > 0, signs, 1.0)
 
+    def with_those_beside(self, some: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "limits"]:
+        """Some limits, and those that share a home with one of them of the other sense, and so on."""
+        forward, coupling = self.senses > 0.0, np.abs(self.coupling)
+        while not forward.all():
+            behind = [(coupling.T @ (some & side)) > 0.0 for side in (forward, ~forward)]
+            beside = [(coupling @ homes) > 0.0 for homes in behind]
+            found = np.where(forward, beside[1], beside[0]) & ~some
+            if not found.any():
+                break
+            some = some | found
+        return some
+
     @cached_property
     def caps(self) -> Bool[np.ndarray, "limits"]:
         """Limits that carry all or nothing of a household, nested in each other or apart.

@@ -161,7 +161,7 @@ class CurveStep:
             demand=demand,
             excess_kw=talk.excess_kw,
             saturated=talk.saturated,
-            settled=True,
+            settled=not others,
             tally=talk.tally,
         )
 
@@ -234,23 +234,11 @@ class _Talk:
         mixed = self._mix(0, everybody, self._open(0, everybody), own)
         # what is no number wakes everybody
         awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1])
-        awake = self._with_those_beside(awake)
+        awake = copies.with_those_beside(awake)
         limits, messages = np.flatnonzero(awake), step.graph.messages_per_round
         self.tally.rounds += step.graph.hops
         self.tally.sent(limits, messages[limits], _FLAG_BYTES)
         return np.asarray(awake)
-
-    def _with_those_beside(self, awake: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "limits"]:
-        """And limits that share a home with an awake one of the other sense, and so on."""
-        forward, coupling = self._copies.senses > 0.0, np.abs(self._copies.coupling)
-        while not forward.all():
-            behind = [(coupling.T @ (awake & side)) > 0.0 for side in (forward, ~forward)]
-            beside = [(coupling @ homes) > 0.0 for homes in behind]
-            found = np.where(forward, beside[1], beside[0]) & ~awake
-            if not found.any():
-                break
-            awake = awake | found
-        return awake
 
     def begin_anew(self, parts: Iterable[_Part]) -> None:
         """The next exchange of these takes the rounds of a cold start."""
