@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.sparse import csr_array
 
 from grid_cosim.errors import ScenarioError
 from grid_cosim.events import moving_limits, switched_feeders
@@ -185,10 +184,7 @@ def _peak_percent(
 ) -> Float[np.ndarray, " limits"]:
     """Largest AC loading of every limit over all steps, of what may be used of it."""
     chosen = choose_power_flow(feeder, scenario.power_flow.solver)
-    at_buses = csr_array(
-        (np.ones(feeder.n_households), (np.arange(feeder.n_households), feeder.home_connection)),
-        shape=(feeder.n_households, feeder.connection_buses.size),
-    )
+    at_buses = feeder.connected
     peak_percent, solved = np.zeros(feeder.limits.n_limits), False
     for at in chosen.power_flow.solve_all(
         bus_p_kw=run.p_kw @ at_buses, bus_q_kvar=run.q_kvar @ at_buses, steps=quarters

@@ -103,6 +103,13 @@ class Feeder:
             later=tuple(replace(later, feeder=later.feeder.fed_at(buses)) for later in self.later),
         )
 
+    @cached_property
+    def connected(self) -> csr_array:
+        """(homes, connections): 1 where a home is connected."""
+        homes = np.arange(self.n_households)
+        shape = (homes.size, self.connection_buses.size)
+        return csr_array((np.ones(homes.size), (homes, self.home_connection)), shape=shape)
+
     def first_limit_kw(self) -> Float[np.ndarray, " limits"]:
         """What each limit can carry in kW, before the first AC solution."""
         return self.limits.first_limit_kw()

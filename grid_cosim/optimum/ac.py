@@ -45,11 +45,7 @@ def by_power_flow(feeder: Feeder, quarters: Sequence[int], *, solver: Solver = "
     """Measure by AC power flow; `quarters` of the year say for every step what the other loads draw."""
     periods = feeder.periods(len(quarters))
     solvers = [choose_power_flow(at, solver).power_flow for _, at in periods]
-    points = feeder.connection_buses.size
-    at_point = csr_array(
-        (np.ones(feeder.n_households), (np.arange(feeder.n_households), feeder.home_connection)),
-        shape=(feeder.n_households, points),
-    )
+    at_point = feeder.connected
 
     def measure(
         p_kw: Float[np.ndarray, "steps households"], q_kvar: Float[np.ndarray, "steps households"]
