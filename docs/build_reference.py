@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from grid_cosim.coordination import CurveStep, NewtonStep
-from grid_cosim.coordination.duals.curve import CLOSE, CLOSE_RATIO, NEWS, VOTES
-from grid_cosim.coordination.duals.reading import NEAR
+from grid_cosim.coordination.duals.curve import NEWS, VOTES
+from grid_cosim.coordination.duals.points import CLOSE, CLOSE_RATIO, NEAR
 from grid_cosim.coordination.meters import Meters
 from grid_cosim.cosim.meta import SimulatorName, markdown_table
 from grid_cosim.devices import (

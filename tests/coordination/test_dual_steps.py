@@ -26,7 +26,7 @@ from grid_cosim.coordination import (
     communication,
     price_grid,
 )
-from grid_cosim.coordination.duals.reading import NEAR
+from grid_cosim.coordination.duals.points import NEAR
 from tests.coordination.demand import Affine, clearing_price, one_limit, some_homes
 
 PRICES = price_grid(5.0)

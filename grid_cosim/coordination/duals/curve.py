@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 from grid_cosim.coordination.consensus import Exchange, LinkOutage, Mixing, TrackedMixing
 from grid_cosim.coordination.copies import Copies
-from grid_cosim.coordination.duals.levels import Inside, prices_of_levels
+from grid_cosim.coordination.duals.levels import Alike, Inside, prices_of_levels
+from grid_cosim.coordination.duals.points import REFINEMENT, about, by_column, close_to, window, without_ends
 from grid_cosim.coordination.duals.protocol import (
     Demand,
     DualState,
@@ -21,25 +22,8 @@ from grid_cosim.coordination.duals.protocol import (
     negotiated,
     own_values,
 )
-from grid_cosim.coordination.duals.reading import (
-    by_column,
-    crossing,
-    interpolated,
-    lattice,
-    monotone,
-    refined_crossing,
-    window,
-)
+from grid_cosim.coordination.duals.reading import crossing, interpolated, monotone, refined_crossing
 from grid_cosim.coordination.graph import CommunicationGraph, Turn
-
-REFINEMENT = tuple(np.geomspace(0.79, 1.22, 10).tolist())
-"""Multiples of the price just found at which a node tells more; they reach down to the next fixed price."""
-CLOSE, CLOSE_RATIO = 12, 1.005
-"""So many prices of a lattice with that ratio about the price found last: where answers jump, as those of
-roofs do at what energy is worth, the price hardly moves from step to step, and what lies between two points
-of the wider ones is not known. A lattice price has the same place in everybody's message, so that copies with
-slightly different prices speak of the same ones; of its ends, where they may not, nothing is read."""
-_ENDS = 3
 
 VOTES = 3
 """Rounds in which neighbours agree on which prices they talk about further."""
@@ -250,17 +234,16 @@ class _Talk:
         """Levels from the inside out, then prices from the outside in."""
         step, n_households = self._step, self._copies.n_households
         others = self._copies.local_price(np.where(step._is_cap, 0.0, self.price))
-        plain = not others.any()
+        alike = None if others.any() else Alike.of(self._demand, step.levels, [part.turn for part in parts])
         inside = Inside.nothing(n_households)
         for part in reversed(parts):
             turn = part.turn
 
             def asked(level: Prices, turn: Turn = turn, inside: Inside = inside) -> Prices:
-                if len(level) == 1 and plain and not inside.acts_on(turn, level[0, 0]):
-                    return np.broadcast_to(turn.weight[0] * level, (len(turn.held), level.shape[1]))
                 return inside.answered(turn, level) + others[turn.household, None]
 
-            self._agree(part, asked, step.levels)
+            own_kw = None if alike is None else alike.answered_kw(turn, inside)
+            self._agree(part, asked, step.levels, own_kw)
             inside = inside.within(turn, self.level[turn.rows])
         of_caps = prices_of_levels((part.turn for part in parts), self.level, n_households)
         self.price = np.where(step._is_cap, of_caps, self.price)
@@ -274,11 +257,22 @@ class _Talk:
         self._agree(part, lambda price: elsewhere + turn.weight[:, None] * price, self._step.prices)
         self.price[turn.rows] = self.level[turn.rows]
 
-    def _agree(self, part: _Part, asked: _Asked, fixed: Float[np.ndarray, "prices"]) -> None:
-        """Find the level of every copy of a turn: at the fixed prices first, then about what was found."""
+    def _agree(
+        self,
+        part: _Part,
+        asked: _Asked,
+        fixed: Float[np.ndarray, "prices"],
+        own_kw: Float[np.ndarray, "held prices"] | None = None,
+    ) -> None:
+        """Find the level of every copy of a turn: at the fixed prices first, then about what was found.
+
+        `own_kw` is what the members draw at the fixed prices, where that is known.
+        """
         step, turn, n_fixed = self._step, part.turn, len(fixed)
         at_once = step.sweeps == 1 and len(step.refinement) > 0
-        own = own_values(turn, self._demand.curve_kw(asked(fixed[None]), turn.household), self.excess_kw)
+        if own_kw is None:
+            own_kw = self._demand.curve_kw(asked(fixed[None]), turn.household)
+        own = own_values(turn, own_kw, self.excess_kw)
         last = self.level[turn.rows]
         points, told = self._points(last, last, fixed), own
         if at_once:
@@ -373,13 +367,10 @@ class _Talk:
         if not self._step.refinement:
             return np.zeros((len(found), 0))
         smallest = self._step.prices[1]
-        size = np.maximum(np.abs(found), smallest)[:, None] * np.array(self._step.refinement)
-        parts = [np.where(found[:, None] < 0.0, -size, size)]
+        points = about(found, self._step.refinement, smallest)
         if self._jumps:
-            place = np.round(np.log(np.maximum(np.abs(last), smallest) / smallest) / np.log(CLOSE_RATIO))
-            size = smallest * CLOSE_RATIO ** lattice(place, CLOSE)
-            parts.append(np.where(last[:, None] < 0.0, -size, size))
-        return np.asarray(np.clip(np.hstack(parts), fixed[0], fixed[-1]))
+            points = np.hstack([points, close_to(last, smallest)])
+        return np.asarray(np.clip(points, fixed[0], fixed[-1]))
 
     def _read(
         self,
@@ -392,8 +383,6 @@ class _Talk:
         """Crossing of each copy's refined curve, or of its whole one within `reach` where that has none."""
         refined = missed + interpolated(mean, fixed, points)
         if self._jumps:
-            wide, close = np.split(points, [len(self._step.refinement)], axis=1)
-            kept = np.argsort(close, axis=1)[:, _ENDS:-_ENDS] + wide.shape[1]
-            kept = np.hstack([np.tile(np.arange(wide.shape[1]), (len(kept), 1)), kept])
+            kept = without_ends(points, len(self._step.refinement))
             refined, points = (np.take_along_axis(part, kept, axis=1) for part in (refined, points))
         return refined_crossing(fixed, mean, reach, points=points, refined=refined, widest=self._step.widest)

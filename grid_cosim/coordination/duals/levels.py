@@ -15,12 +15,13 @@ limits are inside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from grid_cosim.coordination.duals.protocol import Demand
 from grid_cosim.coordination.graph import Turn
 
 
@@ -43,11 +44,6 @@ class Inside:
         low, high = self.low[turn.household, None], self.high[turn.household, None]
         return np.clip(turn.weight[:, None] * level, low, high)
 
-    def acts_on(self, turn: Turn, lowest: float) -> bool:
-        """Whether something inside these limits changes what homes answer to some level from `lowest` on."""
-        home, one_sense = turn.household, (turn.weight == turn.weight[0]).all()
-        return not one_sense or bool((self.low[home] > lowest).any() or np.isfinite(self.high[home]).any())
-
     def within(self, turn: Turn, level: Float[np.ndarray, "rows"]) -> Inside:
         """The same with the limits of a turn around it, which hold at `level`."""
         home, own = turn.household, turn.weight * level[turn.held]
@@ -57,6 +53,48 @@ class Inside:
         low[home[forward]] = clipped[forward]
         high[home[~forward]] = clipped[~forward]
         return Inside(low, high)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """What homes draw at levels that are the same for all, asked once for all the limits they are behind."""
+
+    demand: Demand
+    level: Float[np.ndarray, "levels"]
+    row_of: Int[np.ndarray, "households"]
+    """Row of each home below; -1 for those that nobody asks."""
+    power_kw: Float[np.ndarray, "asked levels"]
+
+    @classmethod
+    def of(cls, demand: Demand, level: Float[np.ndarray, "levels"], turns: Sequence[Turn]) -> Alike:
+        """Ask the homes of some turns."""
+        asked = np.unique(np.concatenate([turn.household for turn in turns] or [np.zeros(0, dtype=np.int64)]))
+        row_of = np.full(asked.max(initial=-1) + 1, -1)
+        row_of[asked] = np.arange(asked.size)
+        return cls(
+            demand, level, row_of, demand.curve_kw(np.broadcast_to(level, (asked.size, level.size)), asked)
+        )
+
+    def answered_kw(self, turn: Turn, inside: Inside) -> Float[np.ndarray, "held levels"]:
+        """What the members of a turn draw where its limits are at these levels; weights are 1 or -1.
+
+        Where something inside clips the level, that is one price for each home, and asked for.
+        """
+        home = turn.household
+        found = self.power_kw[self.row_of[home]]
+        backward = turn.weight < 0.0
+        if backward.any():  # the levels are symmetric about 0 then
+            found[backward] = found[backward, ::-1]
+        level = turn.weight[:, None] * self.level
+        for bound, beyond in (
+            (inside.low[home], level < inside.low[home, None]),
+            (inside.high[home], level > inside.high[home, None]),
+        ):
+            rows = np.flatnonzero(beyond.any(axis=1))
+            if rows.size:
+                clipped_kw = self.demand.power_kw(bound[rows], home[rows])[:, None]
+                found[rows] = np.where(beyond[rows], clipped_kw, found[rows])
+        return found
 
 
 def prices_of_levels(

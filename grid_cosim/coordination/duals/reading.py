@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int
 
 _ROUNDING = 1e-12
 """Of a sum, what adding up leaves: limits that hold exactly, such as one whose parts are all at theirs."""
@@ -106,26 +106,3 @@ def refined_crossing(
         )
         price[beyond], never[beyond] = crossing(monotone(power), prices, widest=widest)
     return price, never & (reach[:, 1] == fixed.size - 1)
-
-
-NEAR = 4
-"""Fixed prices near the one found: the two between which a curve crosses 0, and one on either side."""
-
-
-def window(place: Int[np.ndarray, "rows"], n_prices: int) -> Int[np.ndarray, "rows near"]:
-    """Places, ascending, of the fixed prices near the one at or above which each row crosses."""
-    near = min(NEAR, n_prices)
-    first = np.clip(place - near // 2, 0, n_prices - near)
-    return np.asarray(first[:, None] + np.arange(near))
-
-
-def by_column(places: Real[np.ndarray, "rows columns"]) -> Real[np.ndarray, "rows columns"]:
-    """Places in a row, in the order in which each has the column that it has for everybody."""
-    n_columns = places.shape[1]
-    first = places[:, :1]
-    return np.asarray(first + (np.arange(n_columns) - first) % n_columns)
-
-
-def lattice(place: Float[np.ndarray, "rows"], n_columns: int) -> Float[np.ndarray, "rows points"]:
-    """The `n_columns` places about one's own, each in the column that it has for everybody."""
-    return np.asarray(by_column(place[:, None] - n_columns // 2 + np.arange(n_columns)))
