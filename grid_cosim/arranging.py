@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,20 +63,27 @@ def arrangements(
     return [_arrangement(scenario, at, controller, steps.start) for steps, at in periods]
 
 
-def rearranged(
-    scenario: Scenario, feeder: Feeder, controller: ControllerName, step: int, closed: Mapping[str, bool]
-) -> tuple[Arrangement, ...]:
-    """The arrangements from a step on, what was planned for later included."""
-    if controller == "optimum":
-        raise CosimError(
-            "HouseholdSim",
-            "the optimum was scheduled before the run, and others have switched in the grid since",
-            remedy="Make it an event of the scenario, of kind switch, or choose another controller",
-        )
-    starts = [step, *(later.start for later in feeder.later if later.start > step)]
-    return tuple(
-        _arrangement(scenario, reswitched(feeder.at(start), closed), controller, start) for start in starts
-    )
+class Rearranging:
+    """Makes the arrangements for what others open and close during a run, each once."""
+
+    def __init__(self, scenario: Scenario, feeder: Feeder, controller: ControllerName) -> None:
+        self._scenario, self._feeder, self._controller = scenario, feeder, controller
+        self._made: dict[tuple[int, frozenset[tuple[str, bool]]], Arrangement] = {}
+
+    def __call__(self, step: int, closed: Mapping[str, bool]) -> Arrangement:
+        """That from a step on, with what is planned for it and not closed or opened by others."""
+        if self._controller == "optimum":
+            raise CosimError(
+                "HouseholdSim",
+                "the optimum was scheduled before the run, and others have switched in the grid since",
+                remedy="Make it an event of the scenario, of kind switch, or choose another controller",
+            )
+        planned = self._feeder.at(step)
+        key = (id(planned), frozenset(closed.items()))
+        if key not in self._made:
+            at = reswitched(planned, closed)
+            self._made[key] = _arrangement(self._scenario, at, self._controller, step)
+        return replace(self._made[key], start=step)
 
 
 def _arrangement(scenario: Scenario, feeder: Feeder, controller: ControllerName, start: int) -> Arrangement:

@@ -6,14 +6,13 @@ The same scenario and seed give the same homes, weather and arrivals to every co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from grid_cosim.arranging import arrangements, rearranged
+from grid_cosim.arranging import Rearranging, arrangements
 from grid_cosim.controllers import (
     Policies,
 )
@@ -144,7 +143,7 @@ def assemble(
         meters=first.meters,
         controller=first.controller,
         later=tuple(later),
-        rearranged_by=partial(rearranged, scenario, feeder, controller),
+        rearranged_by=Rearranging(scenario, feeder, controller),
     )
 
 

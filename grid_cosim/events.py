@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 
 from grid_cosim.errors import ScenarioError, near_matches
 from grid_cosim.feeder import Feeder
-from grid_cosim.feeder.switching import switch_id, switch_positions, switched
+from grid_cosim.feeder.switching import cut_off, described, switch_id, switch_positions, switched
 from grid_cosim.moving import Lowered, MovingLimits, Rated
 from grid_cosim.profiles import rating_factor
 from grid_cosim.scenario import Event, Scenario
@@ -55,59 +56,91 @@ def switched_feeders(scenario: Scenario, feeder: Feeder) -> list[tuple[range, Fe
     """Control steps in which the switches stand still, and the feeder as they stand then.
 
     A later event takes the place of an earlier one for what both move. Raises `ScenarioError` with all
-    problems: unknown names, times outside of the horizon, what stands already as an event asks; `FeederError`
-    where homes are left without supply.
+    problems: unknown names, times outside of the horizon, what stands already as an event asks, homes that
+    are left without supply.
     """
-    moves = _switch_moves(scenario, feeder)
-    stands, n_steps = switch_positions(feeder), scenario.time.n_steps
-    starts = sorted({0, *(at for move in moves for at in (move.start, move.stop) if at < n_steps)})
+    problems: list[str] = []
+    moves = _switch_moves(scenario, feeder, problems)
+    starts = sorted({0, *(at for move in moves for at in (move.start, move.stop))})
+    starts = [start for start in starts if start < scenario.time.n_steps]
     periods: list[tuple[range, Feeder]] = []
     before: dict[str, bool] = {}
-    for first, stop in pairwise([*starts, n_steps]):
-        moved = [move.closed for move in moves if move.start <= first < move.stop]
-        closed = {name: at for each in moved for name, at in each.items()}
-        closed = {name: at for name, at in closed.items() if at != stands[name]}
+    for first, stop in pairwise([*starts, scenario.time.n_steps]):
+        closed = _closed(moves, first, switch_positions(feeder))
         if periods and closed == before:
             periods[-1] = (range(periods[-1][0].start, stop), periods[-1][1])
-        else:
-            periods.append((range(first, stop), switched(feeder, closed) if closed else feeder))
-        before = closed
+            continue
+        at, before = switched(feeder, closed) if closed else feeder, closed
+        lost = cut_off(feeder, at)
+        if lost is not None:
+            events = " and ".join(move.where for move in moves if move.start <= first < move.stop)
+            while_it_lasts = f"from {_clock(scenario, first)} to {_clock(scenario, stop)}"
+            problems.append(
+                f"{events}: {while_it_lasts}, with {described(closed)}, {lost}; close another switch in the "
+                "same event, through which they are fed then"
+            )
+        periods.append((range(first, stop), at))
+    if problems:
+        raise ScenarioError(feeder.source, problems)
     return periods
 
 
 class _Move(NamedTuple):
     """What a switch event moves in which control steps, by wire id, and whether it is closed then."""
 
+    where: str
     start: int
     stop: int
     closed: dict[str, bool]
 
 
-def _switch_moves(scenario: Scenario, feeder: Feeder) -> list[_Move]:
-    stands, problems = switch_positions(feeder), list[str]()
+def _closed(moves: Sequence[_Move], step: int, stands: Mapping[str, bool]) -> dict[str, bool]:
+    """What stands otherwise in a step than it does in the network."""
+    here = [move.closed for move in moves if move.start <= step < move.stop]
+    closed = {name: at for each in here for name, at in each.items()}
+    return {name: at for name, at in closed.items() if at != stands[name]}
+
+
+def _switch_moves(scenario: Scenario, feeder: Feeder, problems: list[str]) -> list[_Move]:
+    stands = switch_positions(feeder)
     moves: list[_Move] = []
-    asked: dict[str, list[tuple[str, bool]]] = {}
+    asked: list[tuple[int, str, str, str]] = []
     for k, event in enumerate(scenario.events):
         if event.kind != "switch":
             continue
-        where, closed = f"events.{k}", {}
+        where, closed = f"events.{k}", dict[str, bool]()
         for name, position in event.closed.items():
-            field = f"{where}.{'close' if position else 'open'}: got {name!r}"
+            field, found = f"{where}.{'close' if position else 'open'}", switch_id(feeder, name)
             if name not in stands:
                 problems.append(
-                    f"{field}, expected a switch, line or transformer of {feeder.source}, as Switch-3, "
-                    f"Line-7, Trafo-0 or the own name of a switch.{near_matches(name, stands)}"
+                    f"{field}: got {name!r}, expected a switch, line or transformer of {feeder.source}, as "
+                    f"Switch-3, Line-7, Trafo-0 or the own name of a switch.{near_matches(name, stands)}"
                 )
-                continue
-            closed[switch_id(feeder, name)] = position
-            asked.setdefault(switch_id(feeder, name), []).append((field, position))
-        moves.append(_Move(*_steps(event, scenario, where, problems), closed))
-    for name, by in asked.items():
-        if len(by) == 1 and by[0][1] == stands[name]:
-            problems.append(f"{by[0][0]}, which is {'closed' if stands[name] else 'open'} already")
-    if problems:
-        raise ScenarioError(feeder.source, problems)
+            elif closed.get(found, position) != position:
+                problems.append(f"{field}: got {name!r}, in `open` too as {found}, expected it once")
+            else:
+                closed[found] = position
+                asked.append((len(moves), field, name, found))
+        moves.append(_Move(where, *_steps(event, scenario, where, problems), closed))
+    problems += [
+        f"{field}: got {name!r}, which is {'closed' if moves[k].closed[found] else 'open'} already"
+        for k, field, name, found in asked
+        if _moves_nothing(moves, k, found, stands)
+    ]
     return moves
+
+
+def _moves_nothing(moves: Sequence[_Move], k: int, name: str, stands: Mapping[str, bool]) -> bool:
+    """Whether something would stand as an event asks in all of its steps without that event, too."""
+    steps = range(moves[k].start, moves[k].stop)
+    others = [move for i, move in enumerate(moves) if i != k and name in move.closed]
+    return bool(steps) and all(
+        _closed(others, step, stands).get(name, stands[name]) == moves[k].closed[name] for step in steps
+    )
+
+
+def _clock(scenario: Scenario, step: int) -> str:
+    return f"{scenario.time.start + timedelta(hours=step * scenario.time.dt_h):%Y-%m-%d %H:%M}"
 
 
 def _rows(

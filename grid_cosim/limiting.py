@@ -34,8 +34,8 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
     same; behind some nobody is then. Raises `ScenarioError` where nothing is left to keep, or for events that
     cannot be.
     """
-    settings = scenario.limits
-    periods = switched_feeders(scenario, feeder)
+    settings, as_loaded = scenario.limits, replace(feeder, later=())
+    periods = switched_feeders(scenario, as_loaded)
     per_phase = feeder.home_phase is not None
     if per_phase and (settings.voltage != "none" or settings.reverse is True):
         raise ScenarioError(
@@ -45,15 +45,12 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
                 "leave voltage and reverse out, or set feeder.unbalanced = false"
             ],
         )
-    if per_phase:
-        for _, at in periods[1:]:
-            choose_power_flow(at)  # refuses what it cannot solve per phase, before the run
     choice = _choice(settings)
     both_ways = not per_phase and (
         settings.reverse is True or (settings.reverse == "auto" and _may_generate(scenario, feeder))
     )
     if settings.only_transformers and not both_ways:
-        return _one_after_the_other(scenario, periods)
+        return _one_after_the_other(scenario, as_loaded, periods)
     periods = _with_same_limits(
         [(steps, candidates(at, choice, both_ways=both_ways)) for steps, at in periods]
     )
@@ -68,7 +65,8 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
                 "there is no limit to keep; lower near_percent, or set transformers = true"
             ],
         )
-    return _one_after_the_other(scenario, [(steps, kept(at, choice, keep)) for steps, at in periods])
+    every = [(steps, kept(at, choice, keep)) for steps, at in periods]
+    return _one_after_the_other(scenario, as_loaded, every)
 
 
 def _choice(settings: LimitsSection) -> LimitChoice:
@@ -93,22 +91,24 @@ def _with_same_limits(periods: Sequence[_Period]) -> list[_Period]:
     return [(steps, replace(at, limits=limits)) for (steps, at), limits in zip(periods, every, strict=True)]
 
 
-def _one_after_the_other(scenario: Scenario, periods: Sequence[_Period]) -> Feeder:
-    """The feeder of the first period, with those of the later ones, and notes of what they change."""
-    if len(periods) == 1:
-        return periods[0][1]
+def _one_after_the_other(scenario: Scenario, as_loaded: Feeder, periods: Sequence[_Period]) -> Feeder:
+    """The feeder of the first period, with those of the later ones, and notes of what is switched."""
     (_, first), *others = _with_same_limits(periods)
-    notes, before, time = [], first, scenario.time
+    moved = changes(as_loaded, first)
+    if moved:
+        first = replace(first, notes=(*first.notes, f"from the start on {described(moved)}"))
+    before, later = first, []
     for steps, at in others:
-        when = time.start + timedelta(hours=steps.start * time.dt_h)
-        moved = changes(before, at)
-        notes.append(
-            f"from {when:%Y-%m-%d %H:%M} on {described(moved)}: {moved_homes(before, at)} homes are behind "
-            "other limits than before"
+        when = scenario.time.start + timedelta(hours=steps.start * scenario.time.dt_h)
+        n_homes = moved_homes(before, at)
+        note = (
+            f"from {when:%Y-%m-%d %H:%M} on {described(changes(before, at))}: "
+            f"{n_homes} {'home is' if n_homes == 1 else 'homes are'} behind other limits than before"
         )
+        only_then = [f"from then on {text}" for text in at.notes if text not in first.notes]
+        later.append(Later(steps.start, at, (note, *only_then)))
         before = at
-    later = tuple(Later(steps.start, at) for steps, at in others)
-    return replace(first, later=later, notes=(*first.notes, *notes))
+    return replace(first, later=tuple(later))
 
 
 class _FreeRun(NamedTuple):

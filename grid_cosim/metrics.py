@@ -166,7 +166,8 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
         "peak_loading_percent": Kpi(
             "Peak loading",
             "% of limit",
-            "Largest AC loading of any limited transformer or line in any step, as a share of its limit.",
+            "Largest AC loading of any limited transformer or line in any step, as a share of its limit, "
+            "whoever is behind it then.",
             _peak_loading_percent,
             good_up_to=101.0,
         ),

@@ -126,8 +126,8 @@ class Neighbourhood:
     """What is measured for each limit; without it power and loading of an element of the limit's name."""
     moving: MovingLimits | None = None
     """What moves the limits; without it they stay where the meters have them."""
-    rearranged_by: Callable[[int, Mapping[str, bool]], tuple[Arrangement, ...]] | None = None
-    """The arrangements from a step on if others open and close what the mapping says."""
+    rearranged_by: Callable[[int, Mapping[str, bool]], Arrangement] | None = None
+    """The arrangement from a step on if others open and close what the mapping says."""
     later: tuple[Arrangement, ...] = ()
     """What takes the place of copies, meters, controller and gauges when switches have moved; the limits are
     the same."""
@@ -156,10 +156,13 @@ class Neighbourhood:
         )
 
     def rearranged(self, step: int, closed: Mapping[str, bool]) -> Neighbourhood:
-        """The same, as others have opened and closed switches of its feeder (by wire id) before a step."""
+        """The same, as others have opened and closed switches of its feeder (by wire id) before a step.
+
+        Until what is planned next, which knows nothing of that.
+        """
         assert self.rearranged_by is not None, "of a scenario"
-        kept = (at for at in self.later if at.start < step)
-        return replace(self, later=(*kept, *self.rearranged_by(step, closed)))
+        last, ahead = self.arranged(step - 1), [at for at in self.later if at.start > step]
+        return replace(self, later=(last, self.rearranged_by(step, closed), *ahead))
 
     def init(self) -> NeighbourhoodState:
         """Before the first step."""
@@ -198,15 +201,23 @@ class Neighbourhood:
                 sent = np.where(np.isnan(sent_percent), sent, sent_percent)
             planned = here.meters.limit_percent if self.moving is None else self.moving.at(step)
             limit_percent = np.where(np.isnan(sent), planned, sent)
+            known = np.isfinite(measured_kw) & np.isfinite(loading_percent)
+            before = here is self.arranged(step - 1) or bool(known.any())
+            # behind other limits, and nobody was measured there: all begins as before the first step
+            knew = (
+                (state.meters, state.limit_percent)
+                if before
+                else (here.meters.init(), here.meters.limit_percent)
+            )
             meters = here.meters.update(
-                here.meters.moved(state.meters, state.limit_percent, limit_percent),
+                here.meters.moved(*knew, limit_percent),
                 measured_kw=measured_kw,
                 loading_percent=loading_percent,
                 limit_percent=limit_percent,
             )
             # without a solution nobody was measured: meters and households both keep to the time before
-            known = np.isfinite(measured_kw) & np.isfinite(loading_percent)
-            last_kw = np.where(_measured(here.copies, known), state.drawn_kw, state.last_kw)
+            told_kw = state.last_kw if before else np.zeros(fleet.n_households)
+            last_kw = np.where(_measured(here.copies, known), state.drawn_kw, told_kw)
             arrived = fleet.receive(state.fleet, step)
             demand = FleetDemand(fleet, self.policies, arrived, step, last_kw, state.price_memory)
             remembered = _remembered(state.controller, self.arranged(step - 1), here)

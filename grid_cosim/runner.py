@@ -19,7 +19,7 @@ from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scena
 from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
 from grid_cosim.events import moving_limits
-from grid_cosim.feeder import Feeder, Solvers, choose_power_flow
+from grid_cosim.feeder import Feeder, Solvers
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
 from grid_cosim.metrics import write_kpis
@@ -72,7 +72,7 @@ def run(
     feeder = scenario_feeder(scenario) if feeder is None else with_limits(scenario, feeder, scenario_fleet)
     fleet = scenario_fleet(scenario, feeder)
     policies = scenario_policies(scenario, fleet, feeder.home_names)
-    solver_note = choose_power_flow(feeder, scenario.power_flow.solver).note
+    solver_notes = Solvers(feeder, scenario.power_flow.solver).notes
     neighbourhoods = {}
     for name in scenario.controllers:
         if name == "optimum":  # its schedule for all steps takes a while
@@ -95,7 +95,7 @@ def run(
                 *(_HANDED_OVER if handed_over else ()),
                 *assumptions(fleet),
                 *foresight(neighbourhoods.values()),
-                solver_note,
+                *solver_notes,
             ],
         )
         for name, neighbourhood in neighbourhoods.items():
@@ -182,7 +182,7 @@ def topology(feeder: Feeder) -> Topology:
         title=feeder.title,
         source=feeder.source,
         licence=feeder.licence,
-        notes=feeder.notes,
+        notes=(*feeder.notes, *(note for later in feeder.later for note in later.notes)),
     )
 
 
@@ -234,14 +234,7 @@ def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
     if moving is not None:
         percent = np.stack([moving.at(step) for step in range(fleet.n_steps)], axis=1)
         first_limit_kw *= percent / feeder.limits.limit_percent[:, None]
-    found = []
-    if feeder.without_power.any():
-        dead = [name for name, dead in zip(feeder.home_names, feeder.without_power, strict=True) if dead]
-        shown = ", ".join(dead[:4]) + (", …" if dead[4:] else "")
-        found.append(
-            f"{len(dead)} of {feeder.n_households} homes ({shown}) are "
-            "connected to no external grid: their devices run, but the power flow leaves them out."
-        )
+    found = _without_power(feeder, fleet.n_steps)
     for row, name in enumerate(feeder.limits.names):
         over = np.flatnonzero(base_kw[row] > first_limit_kw[row])
         if over.size:
@@ -253,6 +246,20 @@ def warnings(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> list[str]:
                 f"{times[worst]:%d %b %H:%M}). No controller can hold it then."
             )
     return found
+
+
+def _without_power(feeder: Feeder, n_steps: int) -> list[str]:
+    """A warning of the homes that are connected to no external grid, in any step."""
+    dead = np.array([at.without_power for _, at in feeder.periods(n_steps)])
+    rows = np.flatnonzero(dead.any(axis=0))
+    if not rows.size:
+        return []
+    shown = ", ".join(feeder.home_names[row] for row in rows[:4]) + (", …" if rows.size > 4 else "")
+    when = "" if dead[:, rows].all() else " at times, as switches move"
+    return [
+        f"{rows.size} of {feeder.n_households} homes ({shown}) are connected to no external grid{when}: "
+        "their devices run, but the power flow leaves them out."
+    ]
 
 
 def _power(kw: float) -> str:

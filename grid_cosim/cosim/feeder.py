@@ -64,7 +64,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._has_background = False
         self._solver_name: Solver = "auto"
         self._check_every = 0
-        self._confirmed: PowerFlow | None = None
+        self._confirmed: list[PowerFlow] = []
         self._on_divergence: Divergence = "stop"
         self._solvers: Solvers | None = None
         self._prepared = False
@@ -98,10 +98,10 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         `start` is when time 0 is, for the series of what hangs on the network besides the households;
         without it that keeps its planned value. `step_size` is in mosaik's time, by default 15 minutes.
         `solver`, `check_every` and `on_divergence` are as in a scenario's `[power_flow]`, with its defaults:
-        in the first and every `check_every`th step the solution is compared with a plain power flow, and
-        `SolverError` raised where they differ; a step without a solution raises `PowerFlowError`, or with
-        "continue" gives NaN. `power_flow` are prepared solvers of that very feeder, or the first one. What is
-        given beside a scenario takes its place.
+        in the first step, in the first with other switch positions and in every `check_every`th the solution
+        is compared with a plain power flow, and `SolverError` raised where they differ; a step without a
+        solution raises `PowerFlowError`, or with "continue" gives NaN. `power_flow` are prepared solvers of
+        that very feeder, or the first one. What is given beside a scenario takes its place.
         """
         from grid_cosim.scenario import PowerFlowSection
 
@@ -157,7 +157,9 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
                 self._bus_of[eid] = eid if kind == "Bus" else child["rel"][0]
             rows[kind] = row + 1
         self._row[_GRID] = ("Grid", 0)
-        return [{"type": model, "eid": _GRID, "children": children}]
+        switched = [later.start for later in feeder.later]
+        info = {"switched": switched}
+        return [{"type": model, "eid": _GRID, "children": children, "extra_info": info}]
 
     def get_extra_info(self) -> dict[str, dict[str, Any]]:
         """What `extra_info` of the entities holds, by their ids."""
@@ -175,7 +177,10 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         """Write what is connected to buses and elements, solve, and see whether there is a solution."""
         self._switches.hear(inputs)
         solvers, step = self._solvers_of(inputs), self._clock.step(time)
-        now, then = (self._switches.at(self._feeder, at) for at in (step, step + 1))
+        now, then = (
+            self._switches.at(self._feeder, at, when=f"{self._clock.when(time):%Y-%m-%d %H:%M}")
+            for at in (step, step + 1)
+        )
         power_flow = solvers.of(now)
         quarter = self._clock.quarter_of_the_year(time) if self._has_background else None
         planned = {model: plan.at(quarter) for model, plan in self._plans.items()}
@@ -222,12 +227,12 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         from grid_cosim.feeder import AGREEMENT_PU
 
         step = self._clock.step(time)
-        first_of_its_kind = self._confirmed is not power_flow
-        due = self._check_every > 0 and (first_of_its_kind or step % self._check_every == 0)
+        new = all(power_flow is not known for known in self._confirmed)
+        due = self._check_every > 0 and (new or step % self._check_every == 0)
         if not due or not snapshot.converged:
             return float("nan")
         check = power_flow.check(snapshot)
-        self._confirmed = power_flow
+        self._confirmed += [power_flow] if new else []
         if check.dv_pu > AGREEMENT_PU:
             raise SolverError(
                 self._feeder.source,

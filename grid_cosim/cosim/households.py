@@ -102,7 +102,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
                 "type": model,
                 "eid": _NEIGHBOURHOOD,
                 "children": [*points, *households, *limits],
-                "extra_info": {"switched": bool(here.later)},
+                "extra_info": {"switched": [at.start for at in here.later]},
             }
         ]
 
@@ -144,11 +144,20 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         return as_lists(columns) if self._remote and columns is not None else columns
 
     def _hear_of_switches(self, inputs: Mapping[str, Any], step: int) -> None:
-        """Homes are behind other limits when others have opened or closed something in the grid."""
-        for switches in inputs.get(_NEIGHBOURHOOD, {}).get("switches", {}).values():
-            if switches and switches != self._switches:
-                self._switches = dict(switches)
-                self._neighbourhood = self._neighbourhood.rearranged(step, self._switches)
+        """Homes are behind other limits when the scenario or others have switched something in the grid."""
+        told = inputs.get(_NEIGHBOURHOOD, {})
+        planned = any(at.start == step for at in self._neighbourhood.later)
+        if planned and "remeasured" not in told:
+            raise CosimError(
+                "HouseholdSim",
+                f"the scenario switches in step {step}, and nobody tells what flows then",
+                remedy="Connect `remeasured` of Grid to Neighbourhood, time-shifted, as connect_feeder does",
+            )
+        before = self._switches
+        for switches in told.get("switches", {}).values():
+            self._switches = dict(switches or before)
+        if self._switches and (planned or self._switches != before):
+            self._neighbourhood = self._neighbourhood.rearranged(step, self._switches)
 
     def _sent_percent(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """What others send to limits; NaN where nothing comes. Raises `CosimError` for what is no limit."""

@@ -39,15 +39,27 @@ class Switches:
                 if value is not None:
                     self.sent = self.sent | {eid: bool(value)}
 
-    def at(self, feeder: Feeder, step: int) -> Feeder:
-        """The feeder as its switches stand in a step; the same object as long as they stand still."""
+    def at(self, feeder: Feeder, step: int, *, when: str) -> Feeder:
+        """The feeder as its switches stand in a step; the same object as long as they stand still.
+
+        Raises `CosimError` where homes are left without supply.
+        """
         planned = feeder.at(step)
         if not self.sent:
             return planned
         for of, sent, found in self._found:
             if of is planned and sent == self.sent:
                 return found
-        from grid_cosim.feeder.switching import reswitched
+        from grid_cosim.feeder.switching import changes, cut_off, described, reswitched
 
-        self._found.append((planned, self.sent, reswitched(planned, self.sent)))
-        return self._found[-1][2]
+        found = reswitched(planned, self.sent)
+        lost = cut_off(feeder, found)
+        if lost is not None:
+            raise CosimError(
+                "FeederSim",
+                f"at {when} {lost}, with {described(changes(feeder, found))}; "
+                f"others have sent: {described(self.sent)}",
+                remedy="Close another switch at the same time, through which they are fed then",
+            )
+        self._found.append((planned, self.sent, found))
+        return found

@@ -51,7 +51,14 @@ def connect_feeder(
     must be ours for that, for `bulk`, and where the scenario's own events switch.
     """
     elements = {element.eid: element for element in grid.children}
-    if neighbourhood.extra_info["switched"]:
+    planned, in_grid = neighbourhood.extra_info["switched"], grid.extra_info.get("switched", [])
+    if planned != in_grid:
+        raise CosimError(
+            "connect_feeder",
+            f"the homes' scenario switches in steps {planned}, the grid in {in_grid}",
+            remedy="Start FeederSim with the scenario of the households",
+        )
+    if planned:
         _connect_shifted(world, grid, neighbourhood, "remeasured")
     if switches:
         world.connect(grid, neighbourhood, "switches", time_shifted=True, initial_data={"switches": {}})

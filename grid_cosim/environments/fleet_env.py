@@ -67,7 +67,8 @@ class FleetEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc] 
         """The homes of a scenario behind the limits of its feeder, without a power flow.
 
         Every episode has the scenario's weather and other homes, devices and arrivals. The limits are the
-        transformers' ratings in kW at nominal voltage, less what other loads draw; losses are left out.
+        transformers' ratings in kW at nominal voltage, less what other loads draw; losses are left out, and
+        the scenario's events.
         """
         feeder = scenario_feeder(scenario)
         background_kw = feeder.background_on_limits_over_kw(np.array(scenario.time.quarters())).T

@@ -159,6 +159,8 @@ class Later:
     start: int
     feeder: Feeder
     """With the same limits in the same order; those behind which nobody is then have no members."""
+    notes: tuple[str, ...] = ()
+    """What is switched, and what is then otherwise."""
 
 
 def load_feeder(

@@ -67,9 +67,10 @@ class Solvers:
         return self._choose(feeder).power_flow
 
     @property
-    def note(self) -> str:
-        """Which one the feeder has as it is switched first, and why."""
-        return self._choose(self._feeder).note
+    def notes(self) -> tuple[str, ...]:
+        """Which ones the feeder has as its switching is planned, and why; `FeederError` where none can."""
+        planned = (self._feeder, *(later.feeder for later in self._feeder.later))
+        return tuple(dict.fromkeys(self._choose(feeder).note for feeder in planned))
 
     def _choose(self, feeder: Feeder) -> Chosen:
         for known, chosen in self._chosen:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from pandapower.auxiliary import pandapowerNet
 
-from grid_cosim.errors import FeederError
 from grid_cosim.feeder.choice import candidates, in_levels
 from grid_cosim.feeder.limits import aligned
 from grid_cosim.feeder.network import Feeder, transformer_limits
@@ -65,7 +64,7 @@ def read_switches(feeder: Feeder) -> list[Switch]:
 
 def switch_id(feeder: Feeder, name: str) -> str:
     """The wire id of what `switch_positions` names."""
-    return _named(feeder.net).get(name, name)
+    return name if name in _by_id(feeder.net) else _named(feeder.net).get(name, name)
 
 
 def _named(net: pandapowerNet) -> dict[str, str]:
@@ -77,25 +76,13 @@ def _named(net: pandapowerNet) -> dict[str, str]:
 
 
 def switched(feeder: Feeder, closed: Mapping[str, bool]) -> Feeder:
-    """The feeder with some of its `switch_positions` (by wire id) otherwise, and transformers' limits only.
-
-    Raises `FeederError` where that leaves homes without supply which had one.
-    """
+    """The feeder with some of its `switch_positions` (by wire id) otherwise; limits of transformers only."""
     net = deepcopy(feeder.net)
     for name, position in closed.items():
         word, _, index = name.rpartition("-")
         table = next(table for table, of in _ID.items() if of == word)
         net[table].loc[int(index), _COLUMN[table]] = position
     wiring, trafo_branch, line_branch = read_wiring(net, source=feeder.source)
-    lost = np.flatnonzero((wiring.node_of_bus[feeder.home_bus] < 0) & ~feeder.without_power)
-    if lost.size:
-        names = ", ".join(feeder.home_names[row] for row in lost[:_MOST_NAMED])
-        raise FeederError(
-            feeder.source,
-            f"with {described(closed)} {lost.size} homes are without supply ({names}"
-            f"{', …' if lost.size > _MOST_NAMED else ''})",
-            remedy="Close another switch in the same event, through which they are fed then",
-        )
     limits = transformer_limits(
         feeder.trafos,
         trafo_branch,
@@ -105,6 +92,16 @@ def switched(feeder: Feeder, closed: Mapping[str, bool]) -> Feeder:
         home_phase=feeder.home_phase,
     )
     return replace(feeder, net=net, wiring=wiring, line_branch=line_branch, limits=limits)
+
+
+def cut_off(before: Feeder, after: Feeder) -> str | None:
+    """In words which homes are without supply that had one; None where all have."""
+    lost = np.flatnonzero(after.without_power & ~before.without_power)
+    if not lost.size:
+        return None
+    names = ", ".join(before.home_names[row] for row in lost[:_MOST_NAMED])
+    more = ", …" if lost.size > _MOST_NAMED else ""
+    return f"{lost.size} {'home is' if lost.size == 1 else 'homes are'} without supply ({names}{more})"
 
 
 def reswitched(feeder: Feeder, closed: Mapping[str, bool]) -> Feeder:

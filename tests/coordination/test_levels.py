@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cvxpy as cp
 import numpy as np
@@ -25,7 +25,7 @@ from grid_cosim.coordination import (
     price_grid,
 )
 from grid_cosim.coordination.bounds import cold_start_rounds
-from tests.coordination.demand import Affine, Answers
+from tests.coordination.demand import Affine, Answers, some_homes
 
 LARGEST = 5.0
 PER_LINE, LINES, AREAS = 10, 12, 4
@@ -265,3 +265,38 @@ def test_a_price_of_the_other_sense_does_not_surprise_who_sleeps() -> None:
         state, agreed = step.step(state, demand=takers, limit_kw=np.array([4.0, -8.0]), offset_kw=fixed)
         np.testing.assert_allclose(agreed.residual_kw, 0.0, atol=0.05)
     np.testing.assert_allclose(agreed.local_price, [-0.5, -1.0], atol=0.01)
+
+
+@pytest.mark.parametrize("sense", [1.0, -1.0])
+@pytest.mark.parametrize("level", [[0, 0], [0, 1], [1, 0]])
+def test_a_limit_that_nobody_is_behind_says_nothing(sense: float, level: list[int]) -> None:
+    """However far above it its element is, as by a factory behind a transformer."""
+    homes = Affine(np.full(6, 3.0), np.full(6, 0.5))
+    coupling = np.zeros((2, 6))
+    coupling[0] = sense
+    copies = Copies.of(csr_array(coupling), np.array(level))
+    step = CurveStep(communication(copies, "ring"), price_grid(4.0), sweeps=2)
+    for quiet in (True, False):
+        _, agreed = replace(step, quiet=quiet).step(
+            step.init(), demand=homes, limit_kw=np.array([1e3, -5.0]), offset_kw=np.zeros(2)
+        )
+        assert not agreed.price.any()
+        assert agreed.messages[1] == 0
+
+
+@pytest.mark.parametrize("kind", ["outage", "never quiet"])
+def test_a_cold_start_is_once_where_nobody_is_asked_whether_it_is_slack(kind: str) -> None:
+    homes = some_homes(60)
+    copies = Copies.of(csr_array(np.ones((1, 60))))
+    step = CurveStep(
+        communication(copies, "random_regular"), price_grid(4.0), sweeps=2, mixing=TrackedMixing(40)
+    )
+    step = replace(step, outage=LinkOutage(0.1)) if kind == "outage" else replace(step, quiet=False)
+    limit_kw, state, rounds = np.array([0.6 * homes.power_kw(np.zeros(60)).sum()]), step.init(), []
+    for k in range(4):
+        state, agreed = step.step(
+            state, demand=homes, limit_kw=limit_kw, offset_kw=np.zeros(1), rng=np.random.default_rng(k)
+        )
+        rounds.append(int(agreed.rounds[0]))
+    assert rounds[0] > 80
+    assert max(rounds[1:]) < 30

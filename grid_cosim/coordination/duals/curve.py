@@ -200,16 +200,19 @@ class _Talk:
     def _news(self, state: DualState, limit_kw: Float[np.ndarray, "limits"]) -> Bool[np.ndarray, "limits"]:
         """Limits that were slack in the last step, or whose meter now tells of much more or less headroom."""
         told = state.memory[0].value
-        if state.awake is None or told is None:
+        if state.awake is None:
             return np.ones(self._copies.n_limits, dtype=bool)
+        if told is None:  # nobody was asked whether it is slack, so nobody passes a flag on
+            return ~state.awake
         change_kw = np.abs(self.excess_kw - told[self._step.graph.whole.meter, 0])
         return ~state.awake | (change_kw > NEWS * np.abs(limit_kw))
 
     def awake(self) -> Bool[np.ndarray, "limits"]:
         """Limits of which some node does not know that they are slack."""
         step, copies = self._step, self._copies
+        has_members = np.diff(copies.start) > 1
         if not step.quiet or step.outage is not None:
-            return np.ones(copies.n_limits, dtype=bool)
+            return has_members
         whole = step.graph.whole
         # prices of its own sense could only lower this, and limits of the other sense are looked at below
         drawn_kw = self._demand.power_kw(np.zeros(copies.n_households))[whole.household]
@@ -217,7 +220,7 @@ class _Talk:
         own = own_values(whole, drawn_kw[:, None], self.excess_kw)
         mixed = self._mix(0, everybody, self._open(0, everybody), own)
         # what is no number wakes everybody
-        awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1])
+        awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1]) & has_members
         awake = copies.with_those_beside(awake)
         limits, messages = np.flatnonzero(awake), step.graph.messages_per_round
         self.tally.rounds += step.graph.hops

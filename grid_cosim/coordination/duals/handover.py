@@ -20,12 +20,13 @@ _NEW = -1
 def handed_over(state: DualState, before: DualStep, now: DualStep) -> DualState:
     """The state of `now` that goes on from a state of `before`, of the same limits with other members.
 
-    Every copy keeps its price; a household that has come behind a limit is told that of the meter. Where the
+    Every copy keeps its price; a household that has come behind a limit is told that of the meter, which has
+    none where nobody was behind the limit. Where the
     members are the same, all goes on. About other limits everybody tells anew, as in the first step: a
     running average is that of the members' values only as long as none comes or goes.
     """
     kept, row_before = _same(before.copies, now.copies), _rows_before(before.copies, now.copies)
-    asleep = None if state.awake is None else state.awake & kept
+    awake = None if state.awake is None else state.awake & kept
     goes_on = np.where(kept[now.copies.limit], row_before, _NEW)
     memory = [
         _recalled(turn, goes_on, of_turns)
@@ -33,12 +34,13 @@ def handed_over(state: DualState, before: DualStep, now: DualStep) -> DualState:
         for turn in turns
     ]
     source = np.where(row_before == _NEW, before.copies.start[1:][now.copies.limit] - 1, row_before)
+    had_members = (np.diff(before.copies.start) > 1)[now.copies.limit]
     return replace(
         state,
-        price=state.price[source],
-        level=None if state.level is None else state.level[source],
+        price=np.where(had_members, state.price[source], 0.0),
+        level=None if state.level is None else np.where(had_members, state.level[source], 0.0),
         memory=tuple(memory),
-        awake=asleep,
+        awake=awake,
     )
 
 
