@@ -43,7 +43,7 @@ def test_monotone_rows_never_rise_and_falling_rows_stay(curve: np.ndarray) -> No
 
 
 @given(ROWS)
-def test_a_crossing_lies_where_the_row_is_zero(curve: np.ndarray) -> None:
+def test_a_crossing_lies_where_the_row_is_zero_or_safely_above(curve: np.ndarray) -> None:
     prices = np.tile(np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0]), (4, 1))
     falling = monotone(curve)
     price, never = crossing(falling, prices)
@@ -56,7 +56,27 @@ def test_a_crossing_lies_where_the_row_is_zero(curve: np.ndarray) -> None:
             assert price[row] == 16.0
         else:
             # the rows are at most 10 high
-            assert abs(np.interp(price[row], prices[row], falling[row])) < 1e-9
+            assert np.interp(price[row], prices[row], falling[row]) < 1e-9
+            assert price[row] <= prices[row, np.argmax(falling[row] <= nothing)]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ([8.0, 6.0, 4.0, 2.0, -2.0, -6.0], 3.5),  # straight: 2, -2, half-way
+        ([2.0, 2.0, 2.0, 2.0, -1.0, -4.0], 11.0 / 3.0),  # flat up to a kink: on the line from the right
+        ([9.0, 6.0, 4.0, 2.0, -4.0, -4.0], 10.0 / 3.0),  # flat from there on: between its prices
+        (
+            [9.0, 7.0, 5.0, 3.0, -3.0, -5.0],
+            3.5,
+        ),  # steeper than on both sides: what bends twice is not foreseen
+        ([1.0, -2.0, -4.0, -5.0, -6.0, -7.0], 1.0 / 3.0),  # nothing to the left of it
+    ],
+)
+def test_what_may_bend_between_two_prices_is_taken_to(row: list[float], expected: float) -> None:
+    prices = np.arange(6.0)[None]
+    price, _ = crossing(np.array([row]), prices)
+    assert price[0] == pytest.approx(expected)
 
 
 def test_interpolated_rows_agree_with_numpy() -> None:
@@ -127,7 +147,7 @@ def test_nodes_that_only_read_their_neighbours_messages_get_the_same_prices() ->
             ]
         for i, x in enumerate(running):
             assert (np.diff(x) <= 0.0).all()
-            expected = np.interp(0.0, -x, prices) if x[0] > 0.0 else 0.0
+            expected = crossing(x[None], prices[None])[0][0]
             np.testing.assert_allclose(agreed.price[i], expected, rtol=1e-6)
 
 

@@ -37,11 +37,13 @@ def crossing(
     *,
     widest: float | None = None,
 ) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
-    """Lowest price at which each non-increasing row is ≤ 0, linear between its prices; and where none is.
+    """Price at which each non-increasing row gets to 0, and whether none does.
 
-    Its lowest price where the row starts at or below 0, its largest where it never gets there. Where one of
-    two neighbouring prices is more than `widest` times the other, nothing is known of what lies between:
-    there it is the higher one, at which the row is surely ≤ 0.
+    Linear between its prices, or above that as far as the slopes beside say that it may bend down between
+    them, as where homes begin to give way that a limit inside holds back: it errs to the safe side. Its
+    lowest price where the row starts at or below 0, its largest where it never gets there. Where one of two
+    neighbouring prices is more than `widest` times the other, nothing is known of what lies between: there it
+    is the higher one, at which the row is surely ≤ 0.
     """
     over = curve > _ROUNDING * np.abs(curve).max(axis=1, keepdims=True)
     right = np.clip(over.sum(axis=1), 1, curve.shape[1] - 1)
@@ -51,11 +53,33 @@ def crossing(
     share = np.where(inside, high, 0.0) / np.where(inside, high - low, 1.0)
     below, above = prices[row, right - 1], prices[row, right]
     price = below + share * (above - below)
+    price = np.where(inside, np.maximum(price, _if_bent(curve, prices, right)), price)
     if widest is not None:
         apart = above - below > (widest - 1.0) * np.minimum(np.abs(above), np.abs(below))
         price = np.where(apart, above, price)
     never = over[:, -1]
     return np.where(never, prices[:, -1], np.where(over[:, 0], price, prices[:, 0])), never
+
+
+def _if_bent(
+    curve: Float[np.ndarray, "rows prices"],
+    prices: Float[np.ndarray, "rows prices"],
+    right: Int[np.ndarray, "rows"],
+) -> Float[np.ndarray, "rows"]:
+    """The highest price at which a row that bends down between `right` - 1 and `right` could cross 0.
+
+    As far as the slopes beside say: what is straight on either side and bends between lies below both lines.
+    -inf where nothing is beside, and no higher than the price at `right`.
+    """
+    row, last = np.arange(len(curve)), curve.shape[1] - 1
+    known = (right >= 2) & (right < last)
+    ends = [np.clip(right + k, 0, last) for k in (-2, -1, 0, 1)]
+    (p0, p1, p2, p3), (c0, c1, c2, c3) = ([of[row, at] for at in ends] for of in (prices, curve))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        from_left = p1 + c1 * (p1 - p0) / (c0 - c1)
+        from_right = p2 + c2 * (p3 - p2) / (c2 - c3)
+    bent = np.fmin(np.fmin(from_left, from_right), p2)
+    return np.where(known & ~np.isnan(from_right), bent, -np.inf)
 
 
 def interpolated(
