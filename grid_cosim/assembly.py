@@ -13,9 +13,7 @@ import torch
 from jaxtyping import Float
 
 from grid_cosim.arranging import Rearranging, arrangements
-from grid_cosim.controllers import (
-    Policies,
-)
+from grid_cosim.demand import Policies
 from grid_cosim.devices import Device, Sky, SunlitPopulation
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
 from grid_cosim.events import moving_limits

@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grid_cosim.controllers import Controller, Decision, FleetDemand, Policies, TakesOver
+from grid_cosim.controllers import Controller, Decision, TakesOver
 from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import Meters, MeterState
+from grid_cosim.demand import FleetDemand, Policies
 from grid_cosim.devices import Outputs
 from grid_cosim.feeder import Gauges
 from grid_cosim.fleet import Fleet, FleetState
@@ -201,23 +202,7 @@ class Neighbourhood:
                 sent = np.where(np.isnan(sent_percent), sent, sent_percent)
             planned = here.meters.limit_percent if self.moving is None else self.moving.at(step)
             limit_percent = np.where(np.isnan(sent), planned, sent)
-            known = np.isfinite(measured_kw) & np.isfinite(loading_percent)
-            before = here is self.arranged(step - 1) or bool(known.any())
-            # behind other limits, and nobody was measured there: all begins as before the first step
-            knew = (
-                (state.meters, state.limit_percent)
-                if before
-                else (here.meters.init(), here.meters.limit_percent)
-            )
-            meters = here.meters.update(
-                here.meters.moved(*knew, limit_percent),
-                measured_kw=measured_kw,
-                loading_percent=loading_percent,
-                limit_percent=limit_percent,
-            )
-            # without a solution nobody was measured: meters and households both keep to the time before
-            told_kw = state.last_kw if before else np.zeros(fleet.n_households)
-            last_kw = np.where(_measured(here.copies, known), state.drawn_kw, told_kw)
+            meters, last_kw = self._learned(state, step, measured_kw, loading_percent, limit_percent)
             arrived = fleet.receive(state.fleet, step)
             demand = FleetDemand(fleet, self.policies, arrived, step, last_kw, state.price_memory)
             remembered = _remembered(state.controller, self.arranged(step - 1), here)
@@ -247,6 +232,31 @@ class Neighbourhood:
                 devices, memory, meters, done.p_kw, last_kw, limit_percent, sent, acted_on
             )
             return after, done
+
+    def _learned(
+        self,
+        state: NeighbourhoodState,
+        step: int,
+        measured_kw: Float[np.ndarray, "limits"],
+        loading_percent: Float[np.ndarray, "limits"],
+        limit_percent: Float[np.ndarray, "limits"],
+    ) -> tuple[MeterState, Float[np.ndarray, "households"]]:
+        """What the meters know now, and what each household drew when they measured last."""
+        here = self.arranged(step)
+        known = np.isfinite(measured_kw) & np.isfinite(loading_percent)
+        knew, knew_percent, last_kw = state.meters, state.limit_percent, state.last_kw
+        if here is not self.arranged(step - 1) and not known.any():
+            # behind other limits, and nobody was measured there: all begins as before the first step
+            knew, knew_percent = here.meters.init(), np.array(here.meters.limit_percent, dtype=float)
+            last_kw = np.zeros(self.fleet.n_households)
+        meters = here.meters.update(
+            here.meters.moved(knew, knew_percent, limit_percent),
+            measured_kw=measured_kw,
+            loading_percent=loading_percent,
+            limit_percent=limit_percent,
+        )
+        # without a solution nobody was measured: meters and households both keep to the time before
+        return meters, np.where(_measured(here.copies, known), state.drawn_kw, last_kw)
 
     def at_connection_points(
         self, per_household: Float[np.ndarray, "households"]

@@ -11,7 +11,6 @@ from scipy.sparse import csr_array
 from grid_cosim.controllers import (
     Controller,
     Dimming,
-    FleetDemand,
     Independent,
     Priced,
     TimeOfUse,
@@ -29,6 +28,7 @@ from grid_cosim.coordination import (
     price_grid,
 )
 from grid_cosim.coordination.meters import Meters, MeterState
+from grid_cosim.demand import FleetDemand
 from grid_cosim.fleet import Fleet, FleetState
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.policies.view import no_memory

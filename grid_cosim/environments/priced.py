@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.controllers import Controller, FleetDemand, Policies
+from grid_cosim.controllers import Controller
 from grid_cosim.coordination.meters import MeterState
+from grid_cosim.demand import FleetDemand, Policies
 from grid_cosim.environments.core import FleetGame
 from grid_cosim.fleet import FleetState
 from grid_cosim.policies.view import PriceMemory, no_memory, remember

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.controllers import Decision, FleetDemand
+from grid_cosim.controllers import Decision
 from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import MeterState
+from grid_cosim.demand import FleetDemand
 from grid_cosim.fleet import Fleet, FleetState
 
 _ROUNDING_KW = 1e-6
