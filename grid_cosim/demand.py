@@ -1,4 +1,4 @@
-"""How the households of a fleet answer prices: their power, its change since the last measurement, feed-in."""
+"""How the households of a fleet answer prices: power, its change since the last measurement, feed-in."""
 
 from __future__ import annotations
 
