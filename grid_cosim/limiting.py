@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -99,7 +98,7 @@ def _one_after_the_other(scenario: Scenario, as_loaded: Feeder, periods: Sequenc
         first = replace(first, notes=(*first.notes, f"from the start on {described(moved)}"))
     before, later = first, []
     for steps, at in others:
-        when = scenario.time.start + timedelta(hours=steps.start * scenario.time.dt_h)
+        when = scenario.time.times()[steps.start]
         n_homes = moved_homes(before, at)
         note = (
             f"from {when:%Y-%m-%d %H:%M} on {described(changes(before, at))}: "
