@@ -390,7 +390,7 @@ def test_others_cannot_cut_homes_off_either() -> None:
         simulator.step(900 * step, never, 900)
     with pytest.raises(
         CosimError,
-        match=r"at 2016-01-04 17:45 2 homes are without supply \(H0, H1\), with Trafo-0 open; "
+        match=r"at 2016-01-04 18:00 2 homes are without supply \(H0, H1\), with Trafo-0 open; "
         r"others have sent: Switch-0 open",
     ):
         simulator.step(900 * 3, never, 900)

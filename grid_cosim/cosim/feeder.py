@@ -178,8 +178,10 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._switches.hear(inputs)
         solvers, step = self._solvers_of(inputs), self._clock.step(time)
         now, then = (
-            self._switches.at(self._feeder, at, when=f"{self._clock.when(time):%Y-%m-%d %H:%M}")
-            for at in (step, step + 1)
+            self._switches.at(
+                self._feeder, self._clock.step(at), when=f"{self._clock.when(at):%Y-%m-%d %H:%M}"
+            )
+            for at in (time, time + self._clock.step_size)
         )
         power_flow = solvers.of(now)
         quarter = self._clock.quarter_of_the_year(time) if self._has_background else None

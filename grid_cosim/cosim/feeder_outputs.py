@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +28,8 @@ class FeederOutputs:
         elements: Mapping[str, Elements],
         drawn: Mapping[str, np.ndarray],
         *,
-        sent: Mapping[str, bool] = MappingProxyType({}),
-        remeasured: Snapshot | None = None,
+        sent: Mapping[str, bool],
+        remeasured: Snapshot | None,
     ) -> None:
         self.feeder, self.at = feeder, snapshot
         self._columns, self._elements, self._drawn = columns, elements, drawn
