@@ -496,6 +496,38 @@ def to_csr(dense: np.ndarray) -> Any:
     return csr_array(dense)
 
 
+def test_averages_go_on_only_where_they_are_those_of_the_members() -> None:
+    """The sum of what nodes hold is the sum of what they have told, or they have told nothing."""
+    before, after = np.kron(np.eye(3), np.ones(20)), np.kron(np.eye(3), np.ones(20))
+    after[1, 30:40], after[2, 30:40] = 0.0, 1.0
+    old, new = (
+        STEPS["curve"](communication(Copies.of(to_csr(coupling)), "random_regular", seed=1))
+        for coupling in (before, after)
+    )
+    homes, state = some_homes(60), old.init()
+    limit_kw = np.full(3, 0.6 * homes.power_kw(np.zeros(60))[:20].sum())
+    for _ in range(3):
+        state, _ = old.step(state, demand=homes, limit_kw=limit_kw, offset_kw=np.zeros(3))
+    found = handed_over(state, old, new)
+    assert found.awake.tolist() == [True, False, False]
+    start = new.copies.start
+    for memory in found.memory:
+        for limit, goes_on in enumerate((True, False, False)):
+            nodes = slice(start[limit], start[limit + 1])
+            assert (memory.told[nodes] == goes_on).all()
+            sums = memory.running[nodes].sum(axis=0), memory.value[nodes].sum(axis=0)
+            np.testing.assert_allclose(*sums, rtol=1e-9, atol=1e-9)
+
+
+def test_a_limit_behind_which_nobody_was_has_no_price_to_tell() -> None:
+    old, new = (
+        CurveStep(communication(Copies.of(to_csr(np.array(coupling))), "complete"), price_grid(4.0))
+        for coupling in ([[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
+    )
+    found = handed_over(replace(old.init(), price=np.array([1.0, 1.1, 1.2, 4.0])), old, new)
+    assert found.price.tolist() == [1.0, 1.2, 0.0, 0.0]
+
+
 def test_newcomers_are_told_the_price() -> None:
     before, after = np.kron(np.eye(2), np.ones(3)), np.kron(np.eye(2), np.ones(3))
     after[0, 2], after[1, 2] = 0.0, 1.0
