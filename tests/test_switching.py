@@ -74,6 +74,8 @@ def test_homes_come_behind_other_limits_while_a_switch_event_lasts() -> None:
     assert members(feeder.at(3)) == members(feeder)
     assert members(feeder.at(4)) == {"Trafo-0": [], "Trafo-1": [0, 1, 2, 3]}
     assert members(feeder.at(15)) == members(feeder)
+    # what carries no home has no place in the wiring of then
+    assert (feeder.at(4).limits.branch < 0).tolist() == [True, False]
     assert feeder.net.trafo["in_service"].all()  # the first one is as it was
     others = "2 homes are behind other limits than before"
     assert [later.notes for later in feeder.later] == [
