@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grid_cosim.analysis import Results
     from grid_cosim.assembly import assemble
     from grid_cosim.errors import GridCosimError
     from grid_cosim.feeder import Feeder, list_feeders, load_feeder
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from grid_cosim.metrics import kpis
     from grid_cosim.neighbourhood import Neighbourhood
     from grid_cosim.report import write_report
-    from grid_cosim.results import Results
     from grid_cosim.runner import run
     from grid_cosim.scenario import Scenario, load_scenario
 
@@ -28,7 +28,7 @@ _HOME = {
     "Fleet": "fleet",
     "GridCosimError": "errors",
     "Neighbourhood": "neighbourhood",
-    "Results": "results",
+    "Results": "analysis",
     "Scenario": "scenario",
     "assemble": "assembly",
     "kpis": "metrics",

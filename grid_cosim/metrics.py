@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 from grid_cosim.results.writer import write_json
 
 KPIS_FILE = "kpis.json"
@@ -32,7 +32,7 @@ class Kpi:
     """Its unit; empty for a pure number."""
     definition: str
     """What it is, in one or two sentences."""
-    value: Callable[[Results, Run], float]
+    value: Callable[[StoredResults, Run], float]
     """Computes it for one run."""
     good_up_to: float | None = None
     """The largest value that counts as good; `None` where there is no such line."""
@@ -42,15 +42,15 @@ class Kpi:
     """The end of the voltage band of the scenario within which the value is good."""
 
 
-def _peak_loading_percent(_results: Results, run: Run) -> float:
+def _peak_loading_percent(_results: StoredResults, run: Run) -> float:
     return _largest(run.table("totals")["peak_of_limit_percent"])
 
 
-def _lowest_voltage_pu(_results: Results, run: Run) -> float:
+def _lowest_voltage_pu(_results: StoredResults, run: Run) -> float:
     return -_largest(-_of_all_buses(run, "vm_min_pu"))
 
 
-def _highest_voltage_pu(_results: Results, run: Run) -> float:
+def _highest_voltage_pu(_results: StoredResults, run: Run) -> float:
     return _largest(_of_all_buses(run, "vm_max_pu"))
 
 
@@ -60,65 +60,65 @@ def _of_all_buses(run: Run, name: str) -> pd.Series:
     return grid[name] if name in grid else run.table("totals")[name]
 
 
-def _energy_above_limit_percent(_results: Results, run: Run) -> float:
+def _energy_above_limit_percent(_results: StoredResults, run: Run) -> float:
     totals = run.table("totals")
     return _share_percent(totals["excess_kw"].sum(), totals["carried_kw"].sum())
 
 
-def _unserved_energy_percent(_results: Results, run: Run) -> float:
+def _unserved_energy_percent(_results: StoredResults, run: Run) -> float:
     totals = run.table("totals")
     return _share_percent(totals["unserved_kwh"].sum(), totals["due_kwh"].sum())
 
 
-def _deferred_energy_kwh(_results: Results, run: Run) -> float:
+def _deferred_energy_kwh(_results: StoredResults, run: Run) -> float:
     return float(run.table("totals")["owed_kwh"].tail(1).sum())
 
 
-def _cold_kelvin_hours_per_home(_results: Results, run: Run) -> float:
+def _cold_kelvin_hours_per_home(_results: StoredResults, run: Run) -> float:
     totals = run.table("totals")
     return _ratio(totals["too_cold_kelvin_hours"].sum(), totals["heated_homes"].max())
 
 
-def _price_spread_eur_per_kwh(_results: Results, run: Run) -> float:
+def _price_spread_eur_per_kwh(_results: StoredResults, run: Run) -> float:
     totals = run.table("totals")
     priced = totals["priced_limits"].sum()
     return float(totals["price_spread_eur_per_kwh"].sum() / priced) if priced else 0.0
 
 
-def _messages_per_home_per_step(results: Results, run: Run) -> float:
+def _messages_per_home_per_step(results: StoredResults, run: Run) -> float:
     return _per_home_per_step(results, run, "messages")
 
 
-def _message_bytes_per_home_per_step(results: Results, run: Run) -> float:
+def _message_bytes_per_home_per_step(results: StoredResults, run: Run) -> float:
     return _per_home_per_step(results, run, "message_bytes")
 
 
-def _per_home_per_step(results: Results, run: Run, column: str) -> float:
+def _per_home_per_step(results: StoredResults, run: Run, column: str) -> float:
     totals = run.table("totals")
     return _ratio(totals[column].sum(), len(results.topology.homes) * len(totals))
 
 
-def _flexibility_cost_eur(results: Results, run: Run) -> float:
+def _flexibility_cost_eur(results: StoredResults, run: Run) -> float:
     totals = run.table("totals")
     drawn_eur = totals["flex_eur_per_h"].sum() * results.basis.dt_h
     asked_eur = (totals["tariff_eur_per_kwh"] * totals["requested_kwh"]).sum()
     return besides_energy_eur(run) + float(drawn_eur - asked_eur)
 
 
-def _total_cost_eur(results: Results, run: Run) -> float:
+def _total_cost_eur(results: StoredResults, run: Run) -> float:
     energy_eur = run.table("totals")["energy_eur_per_h"].sum() * results.basis.dt_h
     return besides_energy_eur(run) + float(energy_eur)
 
 
-def _total_cost_gap_percent(results: Results, run: Run) -> float:
+def _total_cost_gap_percent(results: StoredResults, run: Run) -> float:
     return _gap_percent(results, run, _total_cost_eur)
 
 
-def _flexibility_cost_gap_percent(results: Results, run: Run) -> float:
+def _flexibility_cost_gap_percent(results: StoredResults, run: Run) -> float:
     return _gap_percent(results, run, lambda _, optimum: hardship_eur(optimum))
 
 
-def _gap_percent(results: Results, run: Run, share_of: Callable[[Results, Run], float]) -> float:
+def _gap_percent(results: StoredResults, run: Run, share_of: Callable[[StoredResults, Run], float]) -> float:
     """Total cost above the optimum's, as a share; NaN without an optimum, or as a share of nothing."""
     optimum = results.runs.get("optimum")
     if optimum is None or {run.status, optimum.status} != {"complete"}:
@@ -128,11 +128,11 @@ def _gap_percent(results: Results, run: Run, share_of: Callable[[Results, Run], 
     return _share_percent(beyond, whole) if whole > 0.0 else float("nan")
 
 
-def _ac_check_max_dv_pu(_results: Results, run: Run) -> float:
+def _ac_check_max_dv_pu(_results: StoredResults, run: Run) -> float:
     return _largest(run.table("grid")["ac_check_dv_pu"])
 
 
-def _wall_time_s(_results: Results, run: Run) -> float:
+def _wall_time_s(_results: StoredResults, run: Run) -> float:
     return run.wall_time_s
 
 
@@ -282,7 +282,7 @@ KPIS: Mapping[str, Kpi] = MappingProxyType(
 """KPI name → what it is, in the order of reading."""
 
 
-def kpis(results: Results) -> dict[str, dict[str, float]]:
+def kpis(results: StoredResults) -> dict[str, dict[str, float]]:
     """Controller → KPI name → value; a run that stopped early counts what it reached, NaN without rows."""
     return {
         controller: {
@@ -301,7 +301,7 @@ VOLTAGE_BAND_PU = (0.9, 1.1)
 """Of EN 50160, where a scenario says nothing else."""
 
 
-def voltage_band(results: Results) -> tuple[float, float]:
+def voltage_band(results: StoredResults) -> tuple[float, float]:
     """The band that the scenario of these results asks for."""
     limits = results.scenario.get("limits", {})
     low, high = VOLTAGE_BAND_PU
@@ -333,7 +333,7 @@ def is_good(
     return bool(value <= kpi.good_up_to + start)
 
 
-def write_kpis(results: Results, folder: Path | str) -> Path:
+def write_kpis(results: StoredResults, folder: Path | str) -> Path:
     """Write `kpis.json`, a key per controller, into a results folder; NaN becomes null."""
     path = Path(folder) / KPIS_FILE
     write_json(path, kpis(results))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from grid_cosim.analysis import Results
 from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scenario_policies
 from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
@@ -28,7 +29,7 @@ from grid_cosim.optimum import Schedule, Scheduled
 from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
-from grid_cosim.results import Basis, Record, Results, Topology, staged_folder, write_description
+from grid_cosim.results import Basis, Record, Topology, staged_folder, write_description
 from grid_cosim.scenario import Scenario
 
 Progress = Callable[[str, int, int], None]

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from grid_cosim import Results
 from grid_cosim.cli import app, main
-from grid_cosim.results import Results
 from grid_cosim.scenario import load_scenario, parse_scenario
 from tests.builders import street
 

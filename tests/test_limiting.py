@@ -8,12 +8,11 @@ import numpy as np
 import pandapower as pp
 import pytest
 
-from grid_cosim import load_scenario, run
+from grid_cosim import Results, load_scenario, run
 from grid_cosim.assembly import scenario_feeder
 from grid_cosim.errors import ScenarioError
 from grid_cosim.metrics import kpis
 from grid_cosim.report.reading import reading
-from grid_cosim.results import Results
 from grid_cosim.scenario import Scenario
 from tests.study import lay_out
 

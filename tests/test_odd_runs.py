@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grid_cosim import load_scenario, run
+from grid_cosim import Results, load_scenario, run
 from grid_cosim.feeder import PowerGridFlow, load_feeder
 from grid_cosim.metrics import kpis
-from grid_cosim.results import Results
 from tests.builders import street
 from tests.study import STUDY, base_load, grid_cosim, lay_out, refused, runs, study, weather
 

@@ -10,8 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from grid_cosim import Results
 from grid_cosim.errors import PowerFlowError
-from grid_cosim.results import TABLES, Results
+from grid_cosim.results import TABLES
 from grid_cosim.runner import run
 from grid_cosim.scenario import load_scenario
 from grid_cosim.shipped import shipped

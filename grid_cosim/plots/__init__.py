@@ -1,4 +1,4 @@
-"""Figures: each function takes `Results` and returns one Bokeh figure; none of them computes a KPI.
+"""Figures: each function takes `StoredResults` and returns one Bokeh figure; none of them computes a KPI.
 
 Where several limits exist, figures of a limit carry the values of all in their sources, as columns
 `<limit>/<column>`, so that a page can switch between them (`switch_limit` tags the sources that do).

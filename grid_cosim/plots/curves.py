@@ -23,7 +23,7 @@ from grid_cosim.plots.style import (
     time_figure,
 )
 from grid_cosim.plots.thinning import blocks, thinned
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 
 _DASHED: dict[str, Any] = {"line_color": INK, "line_dash": "6 4", "line_width": 1.5}
 
@@ -31,7 +31,7 @@ MOST_LIMITS = 24
 """Limits whose curves a page holds at most, the most loaded ones."""
 
 
-def limits_shown(results: Results) -> list[str]:
+def limits_shown(results: StoredResults) -> list[str]:
     """The limits that can be looked at: the most loaded in any run first, the others as in the topology."""
     summaries = [run.table("limit_summary") for run in results.runs.values()]
     known = pd.concat(
@@ -47,7 +47,7 @@ def limits_shown(results: Results) -> list[str]:
     return [first, *others]
 
 
-def transformer_loading(results: Results, *, limit: str | None = None, x_range: Any = None) -> figure:
+def transformer_loading(results: StoredResults, *, limit: str | None = None, x_range: Any = None) -> figure:
     """AC loading of one limit under every controller, one value per control step, with the limit drawn."""
     plot = time_figure(name="loading", y_label="loading, % of rating", height=320, x_range=x_range)
     columns = ["loading_percent", "limit_percent"]
@@ -66,7 +66,7 @@ _ROOM_ABOVE = 1.8
 """Height of the price axis over the largest agreed price: room for the band of the copies."""
 
 
-def price(results: Results, *, limit: str | None = None, x_range: Any = None) -> figure:
+def price(results: StoredResults, *, limit: str | None = None, x_range: Any = None) -> figure:
     """Congestion price of one limit: mean of its members' copies, in the band from smallest to largest."""
     plot = time_figure(name="price", y_label="congestion price, EUR/kWh", height=300, x_range=x_range)
     mean, low, high = (f"price_{which}_eur_per_kwh" for which in ("mean", "min", "max"))
@@ -94,7 +94,7 @@ def _is_common(run: Run) -> bool:
     return bool(totals["messages"].any() or (totals["price_spread_eur_per_kwh"] == 0.0).all())
 
 
-def tariff(results: Results, *, x_range: Any = None) -> figure:
+def tariff(results: StoredResults, *, x_range: Any = None) -> figure:
     """What energy costs, the same for every controller; nothing is drawn where it never changes."""
     plot = time_figure(name="tariff", y_label="tariff, EUR/kWh", height=220, x_range=x_range)
     longest = max((run.table("totals") for run in results.runs.values()), key=len)
@@ -109,28 +109,28 @@ def tariff(results: Results, *, x_range: Any = None) -> figure:
     return plot
 
 
-def energy_served(results: Results, *, x_range: Any = None) -> figure:
+def energy_served(results: StoredResults, *, x_range: Any = None) -> figure:
     """Energy delivered so far (solid), of the energy asked for so far (dashed): of kinds that ask for any."""
     plot = time_figure(name="energy_served", y_label="delivered so far, kWh", n_ticks=4, x_range=x_range)
     _energy(plot, results, "served_kwh", asked="asked_kwh")
     return plot
 
 
-def energy_unserved(results: Results, *, x_range: Any = None) -> figure:
+def energy_unserved(results: StoredResults, *, x_range: Any = None) -> figure:
     """Energy so far that was not delivered by its deadline."""
     plot = time_figure(name="energy_unserved", y_label="missed so far, kWh", n_ticks=4, x_range=x_range)
     _energy(plot, results, "unserved_kwh")
     return plot
 
 
-def energy_owed(results: Results, *, x_range: Any = None) -> figure:
+def energy_owed(results: StoredResults, *, x_range: Any = None) -> figure:
     """Backlog: energy asked for and not yet delivered, deadline still to come."""
     plot = time_figure(name="energy_owed", y_label="owed now, kWh", n_ticks=4, x_range=x_range)
     _energy(plot, results, "owed_kwh", running=False)
     return plot
 
 
-def indoor_temperature(results: Results, *, x_range: Any = None) -> figure:
+def indoor_temperature(results: StoredResults, *, x_range: Any = None) -> figure:
     """Temperatures of homes: median, the band that holds 90 % of them, and the comfort bound if known."""
     plot = time_figure(name="temperature", y_label="indoor temperature, °C", height=320, x_range=x_range)
     source, runs = _source(results, _temperature_band)
@@ -154,7 +154,7 @@ def _temperature_band(run: Run) -> pd.DataFrame:
 
 
 def _energy(
-    plot: figure, results: Results, column: str, *, asked: str | None = None, running: bool = True
+    plot: figure, results: StoredResults, column: str, *, asked: str | None = None, running: bool = True
 ) -> None:
     """Sums over all devices, per step or running."""
     columns = [column, asked] if asked else [column]
@@ -177,7 +177,7 @@ def _energy(
 
 
 def _limit_source(
-    results: Results, columns: list[str], shown: str | None, controllers: list[str] | None = None
+    results: StoredResults, columns: list[str], shown: str | None, controllers: list[str] | None = None
 ) -> tuple[ColumnDataSource, dict[str, str]]:
     """The columns of the limits that can be looked at, and under their own names those of the one shown.
 
@@ -209,7 +209,7 @@ def _limit_source(
 
 
 def _source(
-    results: Results, of_run: Callable[[Run], pd.DataFrame], controllers: list[str] | None = None
+    results: StoredResults, of_run: Callable[[Run], pd.DataFrame], controllers: list[str] | None = None
 ) -> tuple[ColumnDataSource, dict[str, str]]:
     """One source for all runs that have rows, on their common time axis, and the colours of those runs.
 

@@ -27,7 +27,7 @@ from grid_cosim.plots.style import (
     voltage_palette,
 )
 from grid_cosim.plots.thinning import blocks, thinned
-from grid_cosim.results import Results, Run, Topology
+from grid_cosim.results import Run, StoredResults, Topology
 
 LOADING_STEP_PERCENT = 0.1
 VOLTAGE_STEP_PU = 1e-4
@@ -65,7 +65,7 @@ class MapFrames:
         return controller, int(peaks[controller].argmax()) if len(self.times) else 0
 
 
-def map_frames(results: Results, *, max_frames: int = MAX_FRAMES) -> MapFrames:
+def map_frames(results: StoredResults, *, max_frames: int = MAX_FRAMES) -> MapFrames:
     """All moments of all runs, in the order of the topology's lines, limits and homes."""
     topology = results.topology
     n_elements = len(topology.lines) + len(topology.limits) + len(topology.homes)
@@ -94,7 +94,7 @@ def _either_way(loading: np.ndarray, limits: pd.Series) -> np.ndarray:
     return np.where(other >= 0, np.maximum(loading, loading[:, other]), loading)
 
 
-def _recorded_every(results: Results) -> int:
+def _recorded_every(results: StoredResults) -> int:
     """Steps from one recorded row of a line or bus to the next."""
     for run in results.runs.values():
         for table, elements in (("lines", results.topology.lines), ("buses", results.topology.buses)):
@@ -104,7 +104,9 @@ def _recorded_every(results: Results) -> int:
     return 1
 
 
-def feeder_map(results: Results, *, frames: MapFrames | None = None, controller: str | None = None) -> figure:
+def feeder_map(
+    results: StoredResults, *, frames: MapFrames | None = None, controller: str | None = None
+) -> figure:
     """The feeder at its worst moment: lines by loading, transformers by share of limit, homes as points.
 
     The sources are named `lines`, `limits` and `homes`; a page may replace their values.

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from grid_cosim.plots.style import MAX_POINTS, block_starts
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 
 _THIN = {"max": np.fmax, "min": np.fmin}
 
@@ -39,7 +39,7 @@ class Blocks:
         return np.asarray(np.searchsorted(self.begins, times, side="right") - 1)
 
 
-def blocks(results: Results, *, most: int = MAX_POINTS, multiple_of: int = 1) -> Blocks:
+def blocks(results: StoredResults, *, most: int = MAX_POINTS, multiple_of: int = 1) -> Blocks:
     """At most so many blocks of the time axis that all runs share, each of a multiple of some steps."""
     every = [run.table("totals", ["time"])["time"].to_numpy() for run in results.runs.values()]
     times = max(every, key=len) if every else np.zeros(0, dtype="datetime64[ms]")

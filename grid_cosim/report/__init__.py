@@ -24,7 +24,7 @@ from grid_cosim.plots.style import loading_palette
 from grid_cosim.plots.thinning import blocks
 from grid_cosim.report.agreement import agreement_rows, priced_limits
 from grid_cosim.report.reading import Values, reading, warnings
-from grid_cosim.results import Results
+from grid_cosim.results import StoredResults
 
 _DIGITS = {"% of limit": 1, "%": 3, "kWh": 1, "K·h": 2, "EUR/kWh": 4, "EUR": 2, "s": 1, "B": 0, "": 1}
 _CURVES = {
@@ -47,7 +47,7 @@ _MOST_LIMITS = 12
 _SEEK = "window.dispatchEvent(new CustomEvent('seek', {detail: cb_obj.x}))"
 
 
-def write_report(results: Results, path: Path | str) -> Path:
+def write_report(results: StoredResults, path: Path | str) -> Path:
     """Write the report under a temporary name that replaces `path` in one go."""
     final = Path(path)
     partial = final.with_name(final.name + ".partial")
@@ -56,7 +56,7 @@ def write_report(results: Results, path: Path | str) -> Path:
     return final
 
 
-def build_report(results: Results) -> str:
+def build_report(results: StoredResults) -> str:
     """The whole page as text."""
     values = kpis(results)
     figures, frames = _figures(results)
@@ -94,7 +94,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _figures(results: Results) -> tuple[dict[str, figure], plots.MapFrames]:
+def _figures(results: StoredResults) -> tuple[dict[str, figure], plots.MapFrames]:
     """All figures by name, on one time axis; those that would be empty are left out."""
     frames = plots.map_frames(results)
     loading = plots.transformer_loading(results)
@@ -108,7 +108,7 @@ def _figures(results: Results) -> tuple[dict[str, figure], plots.MapFrames]:
 
 
 def _payload(
-    results: Results, figures: dict[str, figure], frames: plots.MapFrames, colours: dict[str, str]
+    results: StoredResults, figures: dict[str, figure], frames: plots.MapFrames, colours: dict[str, str]
 ) -> dict[str, Any]:
     """What the page's script needs: frames, and the ids of the models that it moves."""
     feeder = figures["map"]
@@ -160,12 +160,12 @@ def _packed(frames: np.ndarray) -> dict[str, Any]:
     return {"elements": frames.shape[1], "data": packed}
 
 
-def _period(results: Results) -> dict[str, Any]:
+def _period(results: StoredResults) -> dict[str, Any]:
     times = max((run.table("totals", ["time"])["time"] for run in results.runs.values()), key=len)
     return {"first": times.min(), "last": times.max(), "steps": len(times)} if len(times) else {}
 
 
-def _limits_by_peak(results: Results) -> list[tuple[str, str]]:
+def _limits_by_peak(results: StoredResults) -> list[tuple[str, str]]:
     """Id and label of the limits that can be looked at, the most loaded first."""
     limits = results.topology.limits
     labels = {}
@@ -175,7 +175,7 @@ def _limits_by_peak(results: Results) -> list[tuple[str, str]]:
     return [(limit, labels[limit]) for limit in limits_shown(results)]
 
 
-def _thinning(results: Results, frames: plots.MapFrames) -> dict[str, str]:
+def _thinning(results: StoredResults, frames: plots.MapFrames) -> dict[str, str]:
     """How long a point of the curves and a moment of the map last, in words; empty where it is a step."""
     steps = {"curves": blocks(results).steps_each, "map": frames.steps_each}
     return {
@@ -192,13 +192,13 @@ _OF_EVERY_ELEMENT = ("limits", "lines", "buses")
 """Tables without which something on the page stays empty."""
 
 
-def _unrecorded(results: Results) -> list[str]:
+def _unrecorded(results: StoredResults) -> list[str]:
     """Those of which no run that started has rows."""
     runs = [run for run in results.runs.values() if run.started]
     return [table for table in _OF_EVERY_ELEMENT if runs and not any(run.n_rows(table) for run in runs)]
 
 
-def _kpi_rows(results: Results, values: Values) -> list[dict[str, Any]]:
+def _kpi_rows(results: StoredResults, values: Values) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
@@ -215,7 +215,7 @@ def _kpi_rows(results: Results, values: Values) -> list[dict[str, Any]]:
     ]
 
 
-def _agreement(results: Results) -> dict[str, Any] | None:
+def _agreement(results: StoredResults) -> dict[str, Any] | None:
     """The table of what was agreed: only columns in which something stands; None where nothing was."""
     rows = agreement_rows(results, most=_MOST_LIMITS)
     if not rows:
@@ -236,7 +236,7 @@ def _significant(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
 
 
-def _mark(results: Results, name: str, controller: str, values: Values) -> bool | None:
+def _mark(results: StoredResults, name: str, controller: str, values: Values) -> bool | None:
     """Whether a value is good; a run that stopped early can be bad, but not good."""
     good = is_good(name, controller, values, voltage_band(results))
     return None if good and results.runs[controller].status != "complete" else good

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from grid_cosim.coordination.bounds import leftover_by_step
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 
 _ROUNDING = 1e-9
 """Relative: measured and bound are sums of thousands of numbers in different order."""
@@ -53,7 +53,7 @@ class AgreementRow:
     """How far estimates of the excess were off."""
 
 
-def agreement_rows(results: Results, *, most: int | None = None) -> list[AgreementRow]:
+def agreement_rows(results: StoredResults, *, most: int | None = None) -> list[AgreementRow]:
     """The limits, or the dearest of them, that had a price under a controller that negotiated."""
     rows = []
     for controller, run in results.runs.items():

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from grid_cosim.metrics import KPIS, is_good, voltage_band
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 
 Values = Mapping[str, Mapping[str, float]]
 
 
-def reading(results: Results, controller: str, values: Values) -> str:
+def reading(results: StoredResults, controller: str, values: Values) -> str:
     """One sentence that says how a controller did: the limit, the energy, the cold."""
     run = results.runs[controller]
     if not run.started:
@@ -27,7 +27,7 @@ def reading(results: Results, controller: str, values: Values) -> str:
     return until + "; ".join(clause for clause in clauses if clause) + "."
 
 
-def warnings(results: Results) -> list[str]:
+def warnings(results: StoredResults) -> list[str]:
     """All that belongs at the top: given by the run, or seen in its tables."""
     found = list(results.warnings)
     for controller, run in results.runs.items():
@@ -150,7 +150,7 @@ def _many(steps: int) -> str:
     return f"{steps} step{'s' if steps > 1 else ''}"
 
 
-def _hopeless_limits(results: Results) -> dict[str, str]:
+def _hopeless_limits(results: StoredResults) -> dict[str, str]:
     """Limits that the inflexible load alone exceeds, each with words: no controller can help."""
     seen: dict[str, str] = {}
     for run in results.runs.values():

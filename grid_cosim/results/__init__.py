@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from grid_cosim.results.parquet import empty_table, read_table, write_table
 from grid_cosim.results.record import Detail, Record
-from grid_cosim.results.store import Basis, Results, Run, Topology, staged_folder, write_description
+from grid_cosim.results.store import Basis, Run, StoredResults, Topology, staged_folder, write_description
 from grid_cosim.results.tables import RECORDED, TABLES, Column
 from grid_cosim.results.writer import RunWriter
 
@@ -19,9 +19,9 @@ __all__ = [
     "Column",
     "Detail",
     "Record",
-    "Results",
     "Run",
     "RunWriter",
+    "StoredResults",
     "Topology",
     "empty_table",
     "read_table",

@@ -1,4 +1,4 @@
-"""`Results`: everything that a set of runs left behind, and the folder that it lives in."""
+"""`StoredResults`: everything that a set of runs left behind, and the folder that it lives in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import tomlkit
@@ -155,7 +155,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Results:
+class StoredResults:
     """A scenario's runs with all that is needed to read, compare and trace them."""
 
     scenario: Mapping[str, Any]
@@ -206,7 +206,7 @@ class Results:
         )
 
     @classmethod
-    def load(cls, path: Path | str) -> Results:
+    def load(cls, path: Path | str) -> Self:
         """Open a results folder; tables are read when they are first asked for.
 
         A run that was cut off is there with status "interrupted" and the tables that it finished.
@@ -242,7 +242,7 @@ def write_description(
     warnings: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> None:
-    """Write what `Results.load` needs besides the runs; may be called again when there is more to say."""
+    """Write what loading needs besides the runs; may be called again when there is more to say."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scenario.toml").write_text(tomlkit.dumps(_without_none(scenario)), encoding="utf-8")
     write_json(folder / "provenance.json", provenance)

@@ -17,12 +17,12 @@ from grid_cosim.assembly import policy_path
 from grid_cosim.errors import GridCosimError, near_matches
 from grid_cosim.metrics import kpis
 from grid_cosim.policies.recipe import population_class
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 from grid_cosim.runner import run
 from grid_cosim.scenario import Scenario, load_scenario
 
 Row = dict[str, Any]
-Measure = Callable[[Results, Run], Row]
+Measure = Callable[[StoredResults, Run], Row]
 """Further columns of a controller's row, beside the KPIs; a function of a module, so that it can travel."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from grid_cosim.metrics import KPIS, besides_energy_eur, hardship_eur
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 from grid_cosim.study.cases import Case, Row, scenario_cases
 from grid_cosim.study.statistics import within_bars
 from grid_cosim.study.study import Reading, Study, Verdict
@@ -32,7 +32,7 @@ def cases(settings: Mapping[str, Any], source: Path) -> Sequence[Case]:
     return scenario_cases(settings, source=source, controllers=controllers, measure=shares)
 
 
-def shares(results: Results, run: Run) -> Row:
+def shares(results: StoredResults, run: Run) -> Row:
     """What the extra cost is held against, of this run in EUR, and the second of both ratios."""
     row = {"hardship_eur": hardship_eur(run), "besides_energy_eur": besides_energy_eur(run)}
     total_eur = KPIS["total_cost_eur"].value

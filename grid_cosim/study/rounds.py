@@ -12,7 +12,7 @@ from scipy import stats
 
 from grid_cosim.coordination.bounds import leftover
 from grid_cosim.metrics import KPIS
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run, StoredResults
 from grid_cosim.study.cases import Case, Row, scenario_cases
 from grid_cosim.study.statistics import fewest_lasting, within_bars
 from grid_cosim.study.study import Reading, Study, Verdict
@@ -44,7 +44,7 @@ def cases(settings: Mapping[str, Any], source: Path) -> Sequence[Case]:
     return scenario_cases(settings, source=source, controllers=["consensus"], measure=agreement)
 
 
-def agreement(_results: Results, run: Run) -> Row:
+def agreement(_results: StoredResults, run: Run) -> Row:
     """σ of the worst graph; errors of all steps and limits, each beside what it may be at most."""
     agreed, limits = run.table("agreement"), run.table("limits")
     if agreed.empty:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grid_cosim import Results
 from grid_cosim.assembly import assemble, scenario_feeder
 from grid_cosim.metrics import kpis
 from grid_cosim.optimum import Scheduled
-from grid_cosim.results import Results
 from grid_cosim.runner import run
 from grid_cosim.scenario import Scenario, load_scenario
 

@@ -124,7 +124,7 @@ def test_at_a_price_far_below_zero_all_is_drawn_that_can_be(kind: str) -> None:
         assert (drawn_share[some] == 1.0).all()
 
 
-@pytest.mark.parametrize("kind", set(POPULATIONS) - set(ANSWER_NEGATIVE))
+@pytest.mark.parametrize("kind", sorted(set(POPULATIONS) - set(ANSWER_NEGATIVE)))
 def test_those_that_know_no_negative_prices_answer_as_at_zero(kind: str) -> None:
     device, drive, _ = homes(kind)
     moment = live(device, drive, None, n_steps=N_STEPS)[30]

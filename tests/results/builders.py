@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grid_cosim.results import TABLES, Basis, Results, Run, Topology
+from grid_cosim import Results
+from grid_cosim.results import TABLES, Basis, Run, Topology
 
 DT_H = 0.25
 TARIFF_EUR_PER_KWH = 0.3

@@ -9,8 +9,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from grid_cosim import Results
 from grid_cosim.metrics import KPIS, is_good, kpis, write_kpis
-from grid_cosim.results import TABLES, Basis, Results, Run
+from grid_cosim.results import TABLES, Basis, Run
 from tests.results.builders import street_topology, synthetic_results
 
 TIMES = pd.to_datetime(["2016-01-19 18:00", "2016-01-19 18:15"])

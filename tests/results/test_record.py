@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_cosim import plots
+from grid_cosim import Results, plots
 from grid_cosim.metrics import KPIS, kpis
 from grid_cosim.plots.feeder_map import UNKNOWN
 from grid_cosim.plots.thinning import blocks, thinned
 from grid_cosim.report import build_report
 from grid_cosim.report.reading import reading, warnings
-from grid_cosim.results import TABLES, Record, Results, Run, RunWriter
+from grid_cosim.results import TABLES, Record, Run, RunWriter
 from grid_cosim.results.tables import RECORDED, SUMMARY_OF
 from tests.results.builders import synthetic_results
 

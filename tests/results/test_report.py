@@ -12,13 +12,13 @@ import pytest
 from bokeh.models import ColumnDataSource
 from markupsafe import escape
 
-from grid_cosim import plots
+from grid_cosim import Results, plots
 from grid_cosim.metrics import KPIS
 from grid_cosim.plots.geometry import geometry
 from grid_cosim.report import _packed, build_report, write_report
 from grid_cosim.report.agreement import Pair, agreement_rows
 from grid_cosim.report.reading import warnings
-from grid_cosim.results import Results, Run
+from grid_cosim.results import Run
 from tests.results.builders import street_topology, synthetic_results
 
 

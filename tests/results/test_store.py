@@ -6,8 +6,9 @@ import json
 import pandas as pd
 import pytest
 
+from grid_cosim import Results
 from grid_cosim.errors import ResultsError
-from grid_cosim.results import Results, Run, RunWriter, staged_folder
+from grid_cosim.results import Run, RunWriter, staged_folder
 from tests.results.builders import street_topology, synthetic_results
 
 
