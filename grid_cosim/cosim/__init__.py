@@ -1,6 +1,6 @@
 """Everything that knows mosaik: simulators that convert and delegate, and the world that wires them.
 
-`HouseholdSim`, `FeederSim` and `RecorderSim` are mosaik API 3 components for anybody's script. The names
+`HouseholdSim`, `FeederSim`, `GaugeSim` and `RecorderSim` are mosaik API 3 components for anybody's script. The names
 are imported on first use, so that a simulator that runs as a process of its own imports only itself.
 """
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grid_cosim.cosim.feeder import FeederSim
+    from grid_cosim.cosim.gauges import GaugeSim
     from grid_cosim.cosim.households import HouseholdSim
     from grid_cosim.cosim.meta import markdown_table
     from grid_cosim.cosim.recorder import RecorderSim
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOME = {
     "SIM_CONFIG": "world",
     "FeederSim": "feeder",
+    "GaugeSim": "gauges",
     "HouseholdSim": "households",
     "RecorderSim": "recorder",
     "connect_feeder": "world",
@@ -30,6 +32,7 @@ _HOME = {
 __all__ = [
     "SIM_CONFIG",
     "FeederSim",
+    "GaugeSim",
     "HouseholdSim",
     "RecorderSim",
     "connect_feeder",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-SimulatorName = Literal["HouseholdSim", "FeederSim", "RecorderSim"]
+SimulatorName = Literal["HouseholdSim", "FeederSim", "GaugeSim", "RecorderSim"]
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,22 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 (
                     Attribute(_P, "out", "active power drawn from it"),
                     Attribute(_Q, "out", "reactive power drawn from it"),
+                ),
+            ),
+        ),
+        "GaugeSim": (
+            Model("Gauges", "all transformers of a network", (), public=True),
+            Model(
+                "TrafoGauge",
+                "a two-winding transformer, Trafo-0 and so on; `extra_info` names the buses `hv` and `lv`",
+                (
+                    Attribute("Vm_hv[pu]", "in", "voltage magnitude at its high-voltage bus"),
+                    Attribute("Va_hv[deg]", "in", "voltage angle there"),
+                    Attribute("Vm_lv[pu]", "in", "voltage magnitude at its low-voltage bus"),
+                    Attribute("Va_lv[deg]", "in", "voltage angle there"),
+                    Attribute(_P, "out", "active power into its high-voltage side"),
+                    Attribute(_Q, "out", "reactive power into its high-voltage side"),
+                    Attribute("loading[%]", "out", "loading, of its rated current"),
                 ),
             ),
         ),
