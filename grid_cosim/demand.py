@@ -35,7 +35,8 @@ class FleetDemand:
 
     The perceptrons run once, here; asking for the power at a price afterwards is a few operations.
     `last_kw` is what each household drew when the meters measured last, `memory` the prices on which it has
-    acted (`policies.view`). Implements `coordination.Demand`.
+    acted (`policies.view`); `base_kw` takes the place of the fleet's base load. Implements
+    `coordination.Demand`.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class FleetDemand:
         step: int,
         last_kw: Float[np.ndarray, "households"],
         memory: PriceMemory,
+        base_kw: Float[np.ndarray, "households"] | None = None,
     ) -> None:
         assert not policies or policies.keys() >= {group.kind for group in fleet.groups}, "one for every kind"
         self.fleet = fleet
         self.state = state
-        self.base_kw: Float[np.ndarray, "households"] = fleet.base_kw[step]
+        self.base_kw: Float[np.ndarray, "households"] = fleet.base_kw[step] if base_kw is None else base_kw
         self.last_kw = last_kw
         self._step = step
         tariff = fleet.tariff_view

@@ -66,6 +66,7 @@ class NeighbourhoodStep:
 
     base_kw: Float[np.ndarray, "households"]
     flex_kw: Float[np.ndarray, "households"]
+    base_kvar: Float[np.ndarray, "households"]
     q_kvar: Float[np.ndarray, "households"]
     tariff_eur_per_kwh: float
     decision: Decision
@@ -187,13 +188,16 @@ class Neighbourhood:
         measured_kw: Float[np.ndarray, "limits"],
         loading_percent: Float[np.ndarray, "limits"],
         sent_percent: Float[np.ndarray, "limits"] | None = None,
+        fed_kw: Float[np.ndarray, "households"] | None = None,
+        fed_kvar: Float[np.ndarray, "households"] | None = None,
     ) -> tuple[NeighbourhoodState, NeighbourhoodStep]:
         """One control step: meters learn, agents agree, devices act.
 
         `measured_kw` and `loading_percent` are what each limited element carried in the last step, or where
         switches have moved since then, just after that; NaN where nothing is known, as before the first.
         `sent_percent` is what may be used of each limit by word from outside; it takes the place of what was
-        planned until the next arrives, NaN: nothing new.
+        planned until the next arrives, NaN: nothing new. `fed_kw` and `fed_kvar` take the place of the base
+        load in this step, NaN: as planned.
         """
         with _threads(1 if self.fleet.n_households < _MANY_HOUSEHOLDS else torch.get_num_threads()):
             fleet, here = self.fleet, self.arranged(step)
@@ -204,16 +208,18 @@ class Neighbourhood:
             limit_percent = np.where(np.isnan(sent), planned, sent)
             meters, last_kw = self._learned(state, step, measured_kw, loading_percent, limit_percent)
             arrived = fleet.receive(state.fleet, step)
-            demand = FleetDemand(fleet, self.policies, arrived, step, last_kw, state.price_memory)
+            base_kw, base_kvar = _or_fed(fleet.base_kw[step], fed_kw), _or_fed(fleet.base_kvar[step], fed_kvar)
+            demand = FleetDemand(fleet, self.policies, arrived, step, last_kw, state.price_memory, base_kw)
             remembered = _remembered(state.controller, self.arranged(step - 1), here)
             memory, decision = here.controller.step(remembered, demand=demand, meters=meters, step=step)
             devices, outputs = fleet.step(arrived, decision.powers_kw, step)
             ends = step == fleet.n_steps - 1
             nothing = tuple(torch.zeros(g.household.size, dtype=torch.float64) for g in fleet.groups)
             done = NeighbourhoodStep(
-                base_kw=fleet.base_kw[step],
+                base_kw=base_kw,
                 flex_kw=fleet.flex_kw(decision.powers_kw),
-                q_kvar=fleet.base_kvar[step] + fleet.flex_kvar(decision.powers_kw),
+                base_kvar=base_kvar,
+                q_kvar=base_kvar + fleet.flex_kvar(decision.powers_kw),
                 tariff_eur_per_kwh=float(fleet.tariff_eur_per_kwh[step]),
                 decision=decision,
                 outputs=outputs,
@@ -225,7 +231,7 @@ class Neighbourhood:
                 copies=here.copies,
                 limit_percent=limit_percent,
                 offset_kw=meters.measured_kw - here.copies.coupling @ last_kw,
-                members_base_kw=here.copies.coupling @ fleet.base_kw[step],
+                members_base_kw=here.copies.coupling @ base_kw,
             )
             acted_on = remember(state.price_memory, torch.as_tensor(decision.local_price))
             after = NeighbourhoodState(
@@ -263,6 +269,12 @@ class Neighbourhood:
     ) -> Float[np.ndarray, "connection_points"]:
         """Sum of a per-household quantity at each connection point."""
         return np.bincount(self.connection, weights=per_household, minlength=self.connection_buses.size)
+
+
+def _or_fed(
+    planned: Float[np.ndarray, "households"], fed: Float[np.ndarray, "households"] | None
+) -> Float[np.ndarray, "households"]:
+    return planned if fed is None else np.where(np.isnan(fed), planned, fed)
 
 
 def _measured(copies: Copies, known: Bool[np.ndarray, "limits"]) -> Bool[np.ndarray, "households"]:

@@ -125,6 +125,8 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             measured_kw=measured_kw,
             loading_percent=loading_percent,
             sent_percent=sent_percent,
+            fed_kw=self._fed(inputs, "P_base[MW]"),
+            fed_kvar=self._fed(inputs, "Q_base[MVar]"),
         )
         self._outputs = _Outputs(self._columns, done)
         return time + self._step_size
@@ -158,6 +160,28 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             self._switches = dict(switches or before)
         if self._switches and (planned or self._switches != before):
             self._neighbourhood = self._neighbourhood.rearranged(step, self._switches)
+
+    def _fed(self, inputs: Mapping[str, Any], attribute: str) -> np.ndarray | None:
+        """Power (kW or kvar) that others feed to households, NaN where they feed nothing; None: to nobody.
+
+        Raises `CosimError` for what is no finite number.
+        """
+        fed: np.ndarray | None = None
+        for eid, attributes in inputs.items():
+            values = [value for value in attributes.get(attribute, {}).values() if value is not None]
+            if not values:
+                continue
+            if fed is None:
+                fed = np.full(self._neighbourhood.fleet.n_households, np.nan)
+            total_mw = sum(float(value) for value in values)
+            if not np.isfinite(total_mw):
+                raise CosimError(
+                    "HouseholdSim",
+                    f"{' and '.join(attributes[attribute])} send {total_mw:g} as {attribute} of {eid}",
+                    remedy="Send finite numbers, consumption positive, or None for what the scenario says",
+                )
+            fed[self._row[eid][1]] = 1e3 * total_mw
+        return fed
 
     def _sent_percent(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """What others send to limits; NaN where nothing comes. Raises `CosimError` for what is no limit."""
@@ -238,6 +262,7 @@ _WIRE: Mapping[tuple[str, str], Callable[[NeighbourhoodColumns, NeighbourhoodSte
     ("Household", "P[MW]"): lambda at, done: done.p_kw / 1e3,
     ("Household", "Q[MVar]"): lambda at, done: done.q_kvar / 1e3,
     ("Household", "P_base[MW]"): lambda at, done: done.base_kw / 1e3,
+    ("Household", "Q_base[MVar]"): lambda at, done: done.base_kvar / 1e3,
     ("Household", "P_flex[MW]"): lambda at, done: done.flex_kw / 1e3,
     ("Household", "price[EUR/kWh]"): lambda at, done: done.decision.local_price,
     ("ConnectionPoint", "P[MW]"): lambda at, done: at.neighbourhood.at_connection_points(done.p_kw) / 1e3,

@@ -79,7 +79,12 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 (
                     Attribute(_P, "out", "net active power, consumption positive"),
                     Attribute(_Q, "out", "net reactive power"),
-                    Attribute("P_base[MW]", "out", "its inflexible part"),
+                    Attribute(
+                        "P_base[MW]",
+                        "in/out",
+                        "its inflexible part: the sum of what is connected to it, else what the scenario says",
+                    ),
+                    Attribute("Q_base[MVar]", "in/out", "likewise its reactive power"),
                     Attribute("P_flex[MW]", "out", "its flexible part, the devices"),
                     Attribute("price[EUR/kWh]", "out", "congestion price that its devices acted on"),
                 ),
