@@ -74,7 +74,7 @@ class Exchange:
         round.
         """
         if self.up is None:
-            if values.size <= _IN_CACHE:
+            if values.size <= _IN_CACHE or self.links.border is not None:
                 return self._all_links_up(values, slice(None))
             mixed = np.empty_like(values)
             for rows in self._in_cache(values.shape[1]):
@@ -85,6 +85,7 @@ class Exchange:
             return mixed
         incidence = self.links.incidence
         for up in self.up:
+            values = self._heard(values)
             flow = (self.links.weight * up)[:, None] * (incidence @ values)
             values = values - incidence.T @ flow
         return values
@@ -99,6 +100,7 @@ class Exchange:
         accelerated rounds increase no disagreement.
         """
         a, b = self.links.ends.T
+        about = self._heard(about)
         shared = about[a] == about[b]
         if shared.all():
             return self.mix(values)
@@ -107,10 +109,13 @@ class Exchange:
             middle, half = (part[:, None] for part in middle_and_half(self.links.interval))
             own, given = (1.0 - middle) / half, csr_array(diags_array(1.0 / half[:, 0]) @ incidence.T)
             return self._semi_iterated(
-                values, slice(None), lambda now: own * now - given @ (weight * (incidence @ now))
+                values,
+                slice(None),
+                lambda now: own * now - given @ (weight * (incidence @ now)),
             )
         for k in range(self.rounds):
             up = True if self.up is None else self.up[k][:, None]
+            values = self._heard(values)
             values = values - incidence.T @ (weight * up * (incidence @ values))
         return values
 
@@ -120,16 +125,34 @@ class Exchange:
         A few nodes that are far off come round; where most differ little, all soon agree.
         """
         a, b = self.links.ends.T
-        everybody, most = np.arange(self.links.n_nodes), choice.max(initial=0) + 1
+        everybody = np.arange(self.links.n_nodes)
         for k in range(self.rounds):
-            if (choice[a] == choice[b]).all():
+            choice = self._heard(choice[:, None])[:, 0]
+            # where some nodes are elsewhere nobody here knows that all agree
+            if self.links.border is None and (choice[a] == choice[b]).all():
                 break
+            most = choice.max(initial=0) + 1
             up = slice(None) if self.up is None else self.up[k]
             to = np.concatenate([everybody, a[up], b[up]])
             heard = np.sort(to * most + choice[np.concatenate([everybody, b[up], a[up]])])
             count = np.bincount(to)
             choice = heard[np.cumsum(count) - count + (count - 1) // 2] % most
         return choice
+
+    def passed_on(self, flags: Bool[np.ndarray, "nodes flags"]) -> Bool[np.ndarray, "nodes flags"]:
+        """After the rounds every node has raised what a node within so many links had raised."""
+        a, b = self.links.ends.T
+        for _ in range(self.rounds):
+            flags = self._heard(flags).copy()
+            told = flags[a], flags[b]
+            np.logical_or.at(flags, b, told[0])
+            np.logical_or.at(flags, a, told[1])
+        return flags
+
+    def _heard(self, values: np.ndarray) -> np.ndarray:
+        """What the nodes of this graph say in a round; of those that are elsewhere, what came from there."""
+        border = self.links.border
+        return values if border is None else border.renewed(values.astype(float)).astype(values.dtype)
 
     def _in_cache(self, n_columns: int) -> Iterator[slice]:
         """Whole groups of nodes, few enough for the cache unless a group is too large for itself."""
@@ -149,7 +172,7 @@ class Exchange:
             return self._semi_iterated(values, rows, lambda now: centred @ now)
         mixing = block(self.links.mixing, rows)
         for _ in range(self.rounds):
-            values = mixing @ values
+            values = mixing @ self._heard(values)
         return values
 
     def _semi_iterated(
@@ -170,6 +193,7 @@ class Exchange:
         before, now, ratio = values, values, np.ones_like(top)
         for k in range(self.rounds):
             last, ratio = ratio, 1.0 / (2.0 * top - ratio) if k else 1.0 / top
+            now = self._heard(now)
             heard = centred(now)
             heard *= 2.0 * ratio if k else ratio
             if k:

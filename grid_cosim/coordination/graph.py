@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
+from grid_cosim.coordination.border import Border
 from grid_cosim.coordination.copies import METER, NO_HOUSEHOLD, Copies
 from grid_cosim.coordination.topologies import (
     GraphKind,
@@ -44,11 +45,15 @@ _RESTARTS = 300
 
 @dataclass(frozen=True)
 class Links:
-    """Undirected links between nodes 0 … n-1 with the weight that either end gives the other."""
+    """Undirected links between nodes 0 … n-1 with the weight that either end gives the other.
+
+    With a `border` some of the nodes only stand for others that are elsewhere.
+    """
 
     n_nodes: int
     ends: Int[np.ndarray, "links 2"]
     weight: Float[np.ndarray, "links"]
+    border: Border | None = None
 
     @classmethod
     def metropolis(cls, n_nodes: int, ends: Int[np.ndarray, "links 2"]) -> Links:
@@ -109,7 +114,8 @@ class Links:
         number[nodes] = np.arange(len(nodes))
         ends = number[self.ends]
         inside = (ends >= 0).all(axis=1)
-        return Links(len(nodes), ends[inside], self.weight[inside])
+        border = None if self.border is None else self.border.among(nodes)
+        return Links(len(nodes), ends[inside], self.weight[inside], border)
 
     def of_groups(self, nodes: Int[np.ndarray, "kept"]) -> Links:
         """As `among`, where `nodes` are whole connected groups: what is known of them is not found anew."""

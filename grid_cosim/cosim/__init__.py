@@ -1,6 +1,6 @@
 """Everything that knows mosaik: simulators that convert and delegate, and the world that wires them.
 
-`HouseholdSim`, `FeederSim`, `GaugeSim` and `RecorderSim` are mosaik API 3 components for anybody's script. The names
+`HouseholdSim`, `DistrictSim`, `FeederSim`, `GaugeSim` and `RecorderSim` are mosaik API 3 components for anybody's script. The names
 are imported on first use, so that a simulator that runs as a process of its own imports only itself.
 """
 
@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grid_cosim.cosim.districts import DistrictSim
     from grid_cosim.cosim.feeder import FeederSim
     from grid_cosim.cosim.gauges import GaugeSim
     from grid_cosim.cosim.households import HouseholdSim
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "SIM_CONFIG": "world",
+    "DistrictSim": "districts",
     "FeederSim": "feeder",
     "GaugeSim": "gauges",
     "HouseholdSim": "households",
@@ -31,6 +33,7 @@ _HOME = {
 
 __all__ = [
     "SIM_CONFIG",
+    "DistrictSim",
     "FeederSim",
     "GaugeSim",
     "HouseholdSim",

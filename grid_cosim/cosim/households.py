@@ -38,7 +38,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         self._neighbourhood: Neighbourhood
         self._columns: NeighbourhoodColumns
         self._state: NeighbourhoodState
-        self._step_size = 0
+        self.step_size = 0
         self._in_order: Any = None
         self._switches: dict[str, bool] = {}
         self._outputs: _Outputs | None = None
@@ -60,13 +60,11 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         `path.to.field=value`.
         """
         if neighbourhood is None:
-            if scenario is None:
-                raise CosimError("HouseholdSim", "started without households", remedy="Give it `scenario`")
-            neighbourhood = _from_scenario(scenario, controller, overrides)
+            neighbourhood = households_of("HouseholdSim", scenario, controller, overrides)
         self._neighbourhood = neighbourhood
         self._columns = NeighbourhoodColumns.of(neighbourhood)
         self._state = neighbourhood.init()
-        self._step_size = units(neighbourhood.fleet.dt_h, time_resolution)
+        self.step_size = units(neighbourhood.fleet.dt_h, time_resolution)
         return dict(self.meta)
 
     def create(self, num: int, model: str) -> list[dict[str, Any]]:
@@ -108,7 +106,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
 
     def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
         """One control step: the meters' values go in, the agents decide, the devices act."""
-        step = time // self._step_size
+        step = time // self.step_size
         n_steps = self._neighbourhood.fleet.n_steps
         if step >= n_steps:
             raise HorizonError(wanted=step + 1, n_steps=n_steps)
@@ -129,7 +127,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             fed_kvar=self._fed(inputs, "Q_base[MVar]"),
         )
         self._outputs = _Outputs(self._columns, done)
-        return time + self._step_size
+        return time + self.step_size
 
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
         """The values that are asked for, and no others."""
@@ -274,9 +272,15 @@ _WIRE: Mapping[tuple[str, str], Callable[[NeighbourhoodColumns, NeighbourhoodSte
 """Output attributes, from kW to what the wire carries."""
 
 
-def _from_scenario(
-    scenario: Scenario | Path | str, controller: str | None, overrides: Sequence[str]
+def households_of(
+    simulator: str,
+    scenario: Scenario | Path | str | None,
+    controller: str | None,
+    overrides: Sequence[str],
 ) -> Neighbourhood:
+    """The neighbourhood of a scenario, for the simulator that was told to start with it."""
+    if scenario is None:
+        raise CosimError(simulator, "started without households", remedy="Give it `scenario`")
     # imported here: a process must answer mosaik within seconds, before torch and pandapower are loaded
     from grid_cosim.assembly import assemble, scenario_feeder
     from grid_cosim.cosim.sources import controller_name, read_scenario

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-SimulatorName = Literal["HouseholdSim", "FeederSim", "GaugeSim", "RecorderSim"]
+SimulatorName = Literal["HouseholdSim", "DistrictSim", "FeederSim", "GaugeSim", "RecorderSim"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Attribute:
     name: str
     way: Literal["in", "out", "in/out"]
     meaning: str
+    event: bool = False
+    """Whether it is there only when something happens, and then steps who receives it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,55 @@ def _table(table: str) -> Attribute:
 
 _P = "P[MW]"
 _Q = "Q[MVar]"
+
+_OF_HOMES = (
+    Model(
+        "Household",
+        "one household; `extra_info` names it and its `bus`",
+        (
+            Attribute(_P, "out", "net active power, consumption positive"),
+            Attribute(_Q, "out", "net reactive power"),
+            Attribute(
+                "P_base[MW]",
+                "in/out",
+                "its inflexible part: the sum of what is connected to it, else what the scenario says",
+            ),
+            Attribute("Q_base[MVar]", "in/out", "likewise its reactive power"),
+            Attribute("P_flex[MW]", "out", "its flexible part, the devices"),
+            Attribute("price[EUR/kWh]", "out", "congestion price that its devices acted on"),
+        ),
+    ),
+    Model(
+        "ConnectionPoint",
+        "all households at one bus; `extra_info` names the `bus` to connect it to, such as Bus-3",
+        (
+            Attribute(_P, "out", "sum of the households' active power"),
+            Attribute(_Q, "out", "sum of the households' reactive power"),
+        ),
+    ),
+    Model(
+        "Limit",
+        "the meter of one limit; `extra_info` has its `name` and the `element` to connect, such as "
+        "Trafo-0, Line-7, per phase Trafo-0-a or, for a voltage, Bus-12",
+        (
+            Attribute(_P, "in", "of a Trafo, Line or Phase: what it carried in the last AC solution"),
+            Attribute(
+                "loading[%]", "in", "of a Trafo, Line or Phase: its loading in the last AC solution"
+            ),
+            Attribute("Vm[pu]", "in", "of a Bus: its voltage in the last AC solution"),
+            Attribute(
+                "limit[%]",
+                "in",
+                "share of the rating that may be used, until the next is sent; without "
+                "a connection what the scenario says",
+            ),
+            Attribute("price[EUR/kWh]", "out", "congestion price, mean over the members' copies"),
+            Attribute("limit[MW]", "out", "what the element can carry, as its meter estimated it"),
+            Attribute("messages", "out", "messages sent about the limit in this step"),
+        ),
+    ),
+)
+"""Models of households, their connection points and the meters of their limits."""
 
 SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
     {
@@ -73,51 +124,37 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
                 ),
                 public=True,
             ),
+            *_OF_HOMES,
+        ),
+        "DistrictSim": (
             Model(
-                "Household",
-                "one household; `extra_info` names it and its `bus`",
+                "Neighbourhood",
+                "some of a scenario's households, which agree with those of the other districts",
                 (
-                    Attribute(_P, "out", "net active power, consumption positive"),
-                    Attribute(_Q, "out", "net reactive power"),
+                    Attribute("told", "out", "messages of its nodes to those of other districts", event=True),
+                    Attribute("heard", "in", "messages of the nodes of other districts", event=True),
                     Attribute(
-                        "P_base[MW]",
-                        "in/out",
-                        "its inflexible part: the sum of what is connected to it, else what the scenario says",
-                    ),
-                    Attribute("Q_base[MVar]", "in/out", "likewise its reactive power"),
-                    Attribute("P_flex[MW]", "out", "its flexible part, the devices"),
-                    Attribute("price[EUR/kWh]", "out", "congestion price that its devices acted on"),
-                ),
-            ),
-            Model(
-                "ConnectionPoint",
-                "all households at one bus; `extra_info` names the `bus` to connect it to, such as Bus-3",
-                (
-                    Attribute(_P, "out", "sum of the households' active power"),
-                    Attribute(_Q, "out", "sum of the households' reactive power"),
-                ),
-            ),
-            Model(
-                "Limit",
-                "the meter of one limit; `extra_info` has its `name` and the `element` to connect, such as "
-                "Trafo-0, Line-7, per phase Trafo-0-a or, for a voltage, Bus-12",
-                (
-                    Attribute(_P, "in", "of a Trafo, Line or Phase: what it carried in the last AC solution"),
-                    Attribute(
-                        "loading[%]", "in", "of a Trafo, Line or Phase: its loading in the last AC solution"
-                    ),
-                    Attribute("Vm[pu]", "in", "of a Bus: its voltage in the last AC solution"),
-                    Attribute(
-                        "limit[%]",
+                        "converged",
                         "in",
-                        "share of the rating that may be used, until the next is sent; without "
-                        "a connection what the scenario says",
+                        "of the Grid: whether the meters that stand in other districts have measured",
                     ),
-                    Attribute("price[EUR/kWh]", "out", "congestion price, mean over the members' copies"),
-                    Attribute("limit[MW]", "out", "what the element can carry, as its meter estimated it"),
-                    Attribute("messages", "out", "messages sent about the limit in this step"),
+                    _bulk("households"),
+                    _bulk("devices"),
+                    Attribute(
+                        "connection_points",
+                        "out",
+                        "`bus`, `P[MW]`, `Q[MVar]` of its connection points at once",
+                    ),
+                    Attribute(
+                        "measured",
+                        "in",
+                        "`limit`, `P[MW]`, `loading[%]`, `Vm[pu]` of limits at once; those whose meter is "
+                        "elsewhere are not looked at",
+                    ),
                 ),
+                public=True,
             ),
+            *_OF_HOMES,
         ),
         "FeederSim": (
             Model(
@@ -280,7 +317,7 @@ SIMULATORS: Mapping[SimulatorName, tuple[Model, ...]] = MappingProxyType(
 
 def meta(simulator: SimulatorName, extra_methods: tuple[str, ...] = ()) -> dict[str, Any]:
     """Mosaik's META of a simulator, a new one for every instance."""
-    models = {
+    models: dict[str, dict[str, Any]] = {
         model.name: {
             "public": model.public,
             "params": [],
@@ -289,9 +326,15 @@ def meta(simulator: SimulatorName, extra_methods: tuple[str, ...] = ()) -> dict[
         }
         for model in SIMULATORS[simulator]
     }
+    hybrid = any(attribute.event for model in SIMULATORS[simulator] for attribute in model.attributes)
+    if hybrid:
+        for model in SIMULATORS[simulator]:
+            events = [attribute for attribute in model.attributes if attribute.event]
+            models[model.name]["trigger"] = [a.name for a in events if a.way == "in"]
+            models[model.name]["non-persistent"] = [a.name for a in events if a.way == "out"]
     return {
         "api_version": "3.0",
-        "type": "time-based",
+        "type": "hybrid" if hybrid else "time-based",
         "models": models,
         "extra_methods": list(extra_methods),
     }

@@ -220,12 +220,23 @@ class _Talk:
         own = own_values(whole, drawn_kw[:, None], self.excess_kw)
         mixed = self._mix(0, everybody, self._open(0, everybody), own)
         # what is no number wakes everybody
-        awake = np.logical_or.reduceat(~(mixed[:, 0] <= 0.0), whole.start[:-1]) & has_members
+        awake = self._heard_of(whole, ~(mixed[:, 0] <= 0.0)) & has_members
         awake = copies.with_those_beside(awake)
         limits, messages = np.flatnonzero(awake), step.graph.messages_per_round
         self.tally.rounds += step.graph.hops
         self.tally.sent(limits, messages[limits], _FLAG_BYTES)
         return np.asarray(awake)
+
+    def _heard_of(self, whole: Turn, awake: Bool[np.ndarray, "copies"]) -> Bool[np.ndarray, "limits"]:
+        """Limits of which a node has raised its flag, once all have passed that on; and whose meter has news."""
+        border = whole.links.border
+        if border is not None:
+            flags = np.stack([awake, np.zeros_like(awake)], axis=1)
+            flags[whole.meter, 1] = self.news
+            flags[border.heard] = False
+            flags = Exchange(whole.links, int(self._step.graph.hops.max(initial=0))).passed_on(flags)
+            awake, self.news = flags[:, 0], np.logical_or.reduceat(flags[:, 1], whole.start[:-1])
+        return np.logical_or.reduceat(awake, whole.start[:-1])
 
     def begin_anew(self, parts: Iterable[_Part]) -> None:
         """The next exchange of these takes the rounds of a cold start."""

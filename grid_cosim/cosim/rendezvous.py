@@ -1,0 +1,138 @@
+"""Work that talks while mosaik steps: it runs in a thread of its own, and never at the same time as mosaik.
+
+A negotiation asks for what others say in the midst of its arithmetic, and mosaik brings that only with its next
+step. So whenever an answer is missing the work stands still, the simulator's step ends with what is to be sent,
+and the next one goes on with what has come.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from grid_cosim.errors import CosimError
+
+Message = dict[str, list[Any]]
+"""`nodes`: who speaks, and `values`: a list of numbers each; plain lists, which JSON takes."""
+
+
+class _Stands(Enum):
+    """Why the work does not go on."""
+
+    WAITING = "for an answer"
+    ENDED = "it is done"
+
+
+class _AbandonedError(BaseException):
+    """The world has ended; not an `Exception`, so that nobody takes it for a failure of the work."""
+
+
+class Rendezvous:
+    """A `coordination.border.Post` whose messages mosaik carries.
+
+    `district_of` says which district each node of the whole graph belongs to.
+    """
+
+    def __init__(self, district_of: Int[np.ndarray, "copies"]) -> None:
+        self._district_of = district_of
+        self._goes_on: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._stands: queue.SimpleQueue[_Stands | BaseException] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._inbox: dict[int, deque[Message]] = {}
+        self._outbox: list[Message] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether some work waits for an answer."""
+        return self._thread is not None
+
+    def begin(self, work: Callable[[], None]) -> list[Message]:
+        """Start the work; gives what it has to say until it waits or ends."""
+        assert not self.busy, "one after the other"
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+        return self._until_it_stands()
+
+    def hear(self, messages: list[Message]) -> None:
+        """Keep what others have said until the work asks for it."""
+        for message in messages:
+            if message["nodes"]:
+                sender = int(self._district_of[message["nodes"][0]])
+                self._inbox.setdefault(sender, deque()).append(message)
+
+    def go_on(self) -> list[Message]:
+        """Go on with what has been heard; gives what there is to say."""
+        if not self.busy:
+            return []
+        self._goes_on.put(True)
+        return self._until_it_stands()
+
+    def abandon(self) -> None:
+        """End work that still waits."""
+        if self._thread is not None:
+            self._goes_on.put(False)
+            self._thread.join()
+            self._thread = None
+
+    def __call__(
+        self,
+        told: Int[np.ndarray, "told"],
+        values: Float[np.ndarray, "told features"],
+        heard: Int[np.ndarray, "heard"],
+    ) -> Float[np.ndarray, "heard features"]:
+        """Called by the work: send a message, wait for those of the same round."""
+        self._outbox.append({"nodes": told.tolist(), "values": values.tolist()})
+        found = np.empty((heard.size, values.shape[1]))
+        of = self._district_of[heard]
+        for sender in np.unique(of).tolist():
+            while not self._inbox.get(sender):
+                self._stands.put(_Stands.WAITING)
+                if not self._goes_on.get():
+                    raise _AbandonedError
+            message = self._inbox[sender].popleft()
+            found[of == sender] = _said(message, heard[of == sender], values.shape[1])
+        return found
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except _AbandonedError:
+            return
+        except BaseException as error:
+            self._stands.put(error)
+            return
+        self._stands.put(_Stands.ENDED)
+
+    def _until_it_stands(self) -> list[Message]:
+        outcome = self._stands.get()
+        if outcome is not _Stands.WAITING:
+            assert self._thread is not None
+            self._thread.join()
+            self._thread = None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        said, self._outbox = self._outbox, []
+        return said
+
+
+def _said(
+    message: Mapping[str, list[Any]], wanted: Int[np.ndarray, "wanted"], n_features: int
+) -> Float[np.ndarray, "wanted features"]:
+    """The values of some nodes in a message; districts that do not go in step would be seen here."""
+    row = {node: i for i, node in enumerate(message["nodes"])}
+    missing = [node for node in wanted.tolist() if node not in row]
+    values = np.array(message["values"], dtype=float)
+    if missing or values.shape != (len(row), n_features):
+        raise CosimError(
+            "DistrictSim",
+            "a message from another district is not of the same round",
+            remedy="Start all districts with the same scenario and the same `districts`",
+        )
+    return values[[row[node] for node in wanted.tolist()]]
