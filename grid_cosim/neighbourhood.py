@@ -208,7 +208,10 @@ class Neighbourhood:
             limit_percent = np.where(np.isnan(sent), planned, sent)
             meters, last_kw = self._learned(state, step, measured_kw, loading_percent, limit_percent)
             arrived = fleet.receive(state.fleet, step)
-            base_kw, base_kvar = _or_fed(fleet.base_kw[step], fed_kw), _or_fed(fleet.base_kvar[step], fed_kvar)
+            base_kw, base_kvar = (
+                _or_fed(fleet.base_kw[step], fed_kw),
+                _or_fed(fleet.base_kvar[step], fed_kvar),
+            )
             demand = FleetDemand(fleet, self.policies, arrived, step, last_kw, state.price_memory, base_kw)
             remembered = _remembered(state.controller, self.arranged(step - 1), here)
             memory, decision = here.controller.step(remembered, demand=demand, meters=meters, step=step)

@@ -35,7 +35,9 @@ def district_of_homes(
     for district, homes in enumerate(districts):
         for name in homes:
             if name not in row:
-                raise _refused(f"there is no home {name!r}.{near_matches(name, names)}", "Correct `districts`")
+                raise _refused(
+                    f"there is no home {name!r}.{near_matches(name, names)}", "Correct `districts`"
+                )
             if found[row[name]] >= 0:
                 raise _refused(f"home {name!r} is in two districts", "Name every home once in `districts`")
             found[row[name]] = district

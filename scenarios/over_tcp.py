@@ -8,8 +8,8 @@ already (`connect`); on other machines you would have started them there by hand
     python -m grid_cosim.cosim.households --remote 0.0.0.0:5555
     python -m grid_cosim.cosim.feeder --remote 0.0.0.0:5556
 
-Each reads the scenario from a file of its own machine. What is recorded is, bit for bit, what a run in one process
-records. There is no encryption and nobody asks who connects: for networks that you trust.
+Each reads the scenario from a file of its own machine. What is recorded is, bit for bit, what a run in one
+process records. There is no encryption and nobody asks who connects: for networks that you trust.
 """
 
 import socket
@@ -59,7 +59,9 @@ def main(
                     run(connected, scenario, overrides, folder / way)
     same = {way: tables(folder / way) == tables(folder / ways[0]) for way in ways}
     for way, is_same in same.items():
-        print(f"{way}: {'the same bytes' if is_same else 'OTHER BYTES'} in {len(tables(folder / way))} tables")
+        print(
+            f"{way}: {'the same bytes' if is_same else 'OTHER BYTES'} in {len(tables(folder / way))} tables"
+        )
     return same
 
 

@@ -2,10 +2,10 @@
 
     python scenarios/two_districts.py
 
-A round of messages between neighbours is one turn of a loop of mosaik's at the same time of the simulation: weak
+Messages between neighbours go round in a loop of mosaik's at the same time of the simulation: weak
 connections within a group. What crosses from one district to the other are the messages of the links that are
-cut, and nothing else; the transformer's meter stands in the first district. Then the same evening with all homes
-in one simulator: the script prints by how much the prices differ.
+cut, and nothing else; the transformer's meter stands in the first district. Then the same evening with all
+homes in one simulator: the script prints by how much the prices differ.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ SIM_CONFIG = {
     "Notes": {"python": "mosaik.basic_simulators:OutputSimulator"},
 }
 SCENARIO = Path(__file__).with_name("cold_evening.toml")
-SMALL = ("feeder.source=schutterwald:0", "feeder.limit_share=0.28", "time.hours=12")
+SMALL = ("feeder.source=schutterwald:0", "feeder.limit_share=0.2", "time.hours=12")
 NOT_YET = {"P[MW]": float("nan"), "loading[%]": float("nan")}
 MOST_ROUNDS = 2000
 """Rounds in one control step at most; the first takes the most, when nobody has said anything yet."""
@@ -81,7 +81,9 @@ def in_districts(scenario: Scenario, feeder: Feeder, n_districts: int) -> Noted:
                     world.connect(child, bus, ("P[MW]", "P_load[MW]"), ("Q[MVar]", "Q_load[MVar]"))
                 elif child.type == "Limit":
                     trafo = element[child.extra_info["element"]]
-                    world.connect(trafo, child, "P[MW]", "loading[%]", time_shifted=True, initial_data=NOT_YET)
+                    world.connect(
+                        trafo, child, "P[MW]", "loading[%]", time_shifted=True, initial_data=NOT_YET
+                    )
                     world.connect(trafo, notes, "loading[%]")
         homes = households(districts, notes, world)
         world.run(until=scenario.time.n_steps * step_size)

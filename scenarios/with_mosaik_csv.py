@@ -1,10 +1,10 @@
-"""Other people's numbers go in: a home's load and the grid operator's signal from mosaik-csv, another's constant.
+"""Other people's numbers go in: a home's load and the grid operator's signal from mosaik-csv.
 
     python scenarios/with_mosaik_csv.py
 
-`Household-0` becomes a bakery, whose load stands in a CSV file, and so does what may be used of the transformer;
-`Household-1` draws a constant 2 kW, from mosaik's own input simulator. Whatever nobody feeds stays as the
-scenario says. Needs `pip install 'grid-cosim[mosaik]'`.
+`Household-0` becomes a bakery, whose load stands in a CSV file, and so does what may be used of the
+transformer; `Household-1` draws a constant 2 kW, from mosaik's own input simulator. Whatever nobody feeds
+stays as the scenario says. Needs `pip install 'grid-cosim[mosaik]'`.
 """
 
 from collections.abc import Sequence

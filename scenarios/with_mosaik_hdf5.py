@@ -2,8 +2,8 @@
 
     python scenarios/with_mosaik_hdf5.py
 
-mosaik-hdf5 keeps one series per entity and attribute: /Series/Feeder-0.Trafo-1/loading[%]. The script reads the
-file back and compares it with our tables. Needs `pip install 'grid-cosim[mosaik]'`.
+mosaik-hdf5 keeps one series per entity and attribute: /Series/Feeder-0.Trafo-1/loading[%]. The script reads
+the file back and compares it with our tables. Needs `pip install 'grid-cosim[mosaik]'`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ RECORDED = {
     "Bus": {"Vm[pu]": ("buses", "bus", "vm_pu", 1.0)},
     "Trafo": {"loading[%]": ("limits", "limit", "loading_percent", 1.0)},
 }
-"""Model → attribute → our table, the column with its rows' names, the column with the values, and the unit."""
+"""Model → attribute → our table, the column with its rows' names, that with the values, and their unit."""
 
 
 def main(

@@ -3,8 +3,9 @@
     python scenarios/with_mosaik_pandapower.py
 
 It has buses and no transformers, so a `TrafoGauge` of ours reads the transformer off the voltages at both its
-ends, and that is what the limit's meter is told. Our own feeder gets the same homes and runs beside it, only to
-be compared: the script prints the largest difference of a voltage. Needs `pip install 'grid-cosim[mosaik]'`.
+ends, and that is what the limit's meter is told. Our own feeder gets the same homes and runs beside it, only
+to be compared: the script prints the largest difference of a voltage. Needs `pip install
+'grid-cosim[mosaik]'`.
 """
 
 from collections.abc import Sequence
@@ -40,8 +41,8 @@ def main(
 ) -> dict[str, list[float]]:
     """Run `consensus`; the meters are told what `closed_over` says, "Theirs" or "Ours".
 
-    Gives the largest differences per step of voltages (pu) and transformers' loadings (%), the loadings by our
-    feeder, and the mean price (EUR/kWh).
+    Gives per step the largest differences of voltages (pu) and transformers' loadings (%), the loading by our
+    feeder (%) and the price (EUR/kWh), the highest of all limits.
     """
     needs("mosaik_components.pandapower")
     read = load_scenario(scenario, overrides)
@@ -87,7 +88,9 @@ def main(
         world.run(until=read.time.n_steps * step_size)
         noted = noting.get_dict(notes.eid)
     found = compared(noted)
-    print(f"{len(noted)} steps; the loop was closed over {closed_over}; at most {max(found['loading']):.1f} %")
+    print(
+        f"{len(noted)} steps; the loop was closed over {closed_over}; at most {max(found['loading']):.1f} %"
+    )
     print(f"max |ΔV| between the two grids: {max(found['dv']):.1e} pu")
     print(f"max |Δloading| of the transformers: {max(found['dloading']):.1e} %")
     return found

@@ -1,9 +1,9 @@
 """A district: some households of a neighbourhood, which agree with the others over links that are cut.
 
-Every district holds the copies of its own households, and of the meters that stand in it. Who talks to whom is
-laid out once for the whole, so that each district knows its own nodes' neighbours, their weights and the
-eigenvalues of the whole, and nothing else of the others; what these know comes as messages, round by round. So
-the districts together find what one simulator with all households finds.
+Every district holds the copies of its own households, and of the meters that stand in it. Who talks to whom
+is laid out once for the whole, so that each district knows its own nodes' neighbours, their weights and the
+eigenvalues of the whole, and nothing else of the others; what these know comes as messages, round by round.
+So the districts together find what one simulator with all households finds.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def _copies(of_all: Copies, kept: Bool[np.ndarray, "copies"], households: Int[np
     """Those of some households' copies, with every limit's meter."""
     column = np.searchsorted(households, of_all.household[kept])
     shape = (of_all.n_limits, households.size)
-    return Copies.of(csr_array((of_all.weight[kept], (of_all.limit[kept], column)), shape=shape), of_all.level)
+    return Copies.of(
+        csr_array((of_all.weight[kept], (of_all.limit[kept], column)), shape=shape), of_all.level
+    )
 
 
 @dataclass(frozen=True)

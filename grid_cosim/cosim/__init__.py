@@ -1,7 +1,8 @@
 """Everything that knows mosaik: simulators that convert and delegate, and the world that wires them.
 
-`HouseholdSim`, `DistrictSim`, `FeederSim`, `GaugeSim` and `RecorderSim` are mosaik API 3 components for anybody's script. The names
-are imported on first use, so that a simulator that runs as a process of its own imports only itself.
+`HouseholdSim`, `DistrictSim`, `FeederSim`, `GaugeSim` and `RecorderSim` are mosaik API 3 components for
+anybody's script. The names are imported on first use, so that a simulator that runs as a process of its own
+imports only itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """DistrictSim: some of the households of a scenario, whose agents agree with those of other districts.
 
-Their messages are mosaik's: one `told` per round, to the `heard` of the others, over weak connections within a
-group, all at the same time of the simulation. Runs in-process or, with
+Their messages are mosaik's: one `told` per round, to the `heard` of the others, over weak connections within
+a group, all at the same time of the simulation. Runs in-process or, with
 `python -m grid_cosim.cosim.districts HOST:PORT`, as a process of its own.
 """
 
@@ -14,7 +14,7 @@ import mosaik_api_v3
 
 from grid_cosim.cosim.households import HouseholdSim, households_of
 from grid_cosim.cosim.meta import meta
-from grid_cosim.cosim.rendezvous import Message, Rendezvous
+from grid_cosim.cosim.rendezvous import Mail, Rendezvous
 from grid_cosim.errors import CosimError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class DistrictSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         self._post: Rendezvous
         self._elsewhere: list[str] = []
         self._time = -1
-        self._told: list[Message] = []
+        self._told: Mail = {}
 
     def init(
         self,
@@ -74,13 +74,11 @@ class DistrictSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
             )
         of_copies = district_of_copies(whole, of_homes)
         of_meters = of_copies[whole.copies.is_meter]
-        self._post = Rendezvous(of_copies)
+        self._post = Rendezvous(of_copies, district)
         self._elsewhere = [
             name for name, of in zip(whole.limit_names, of_meters, strict=True) if of != district
         ]
-        self._homes.init(
-            sid, time_resolution, neighbourhood=part(whole, of_homes, district, self._post)
-        )
+        self._homes.init(sid, time_resolution, neighbourhood=part(whole, of_homes, district, self._post))
         return dict(self.meta)
 
     def create(self, num: int, model: str) -> list[dict[str, Any]]:
@@ -98,8 +96,8 @@ class DistrictSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         """Begin a control step, or go on with what other districts have said in this one."""
         told = inputs.get(_NEIGHBOURHOOD, {})
         # mosaik may bring them with the first step already, from who has begun before
-        for messages in told.get("heard", {}).values():
-            self._post.hear(messages or [])
+        for mail in told.get("heard", {}).values():
+            self._post.hear(mail or {})
         if time != self._time:
             if self._post.busy:
                 raise CosimError(

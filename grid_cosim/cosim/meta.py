@@ -74,9 +74,7 @@ _OF_HOMES = (
         "Trafo-0, Line-7, per phase Trafo-0-a or, for a voltage, Bus-12",
         (
             Attribute(_P, "in", "of a Trafo, Line or Phase: what it carried in the last AC solution"),
-            Attribute(
-                "loading[%]", "in", "of a Trafo, Line or Phase: its loading in the last AC solution"
-            ),
+            Attribute("loading[%]", "in", "of a Trafo, Line or Phase: its loading in the last AC solution"),
             Attribute("Vm[pu]", "in", "of a Bus: its voltage in the last AC solution"),
             Attribute(
                 "limit[%]",

@@ -1,8 +1,8 @@
 """Work that talks while mosaik steps: it runs in a thread of its own, and never at the same time as mosaik.
 
-A negotiation asks for what others say in the midst of its arithmetic, and mosaik brings that only with its next
-step. So whenever an answer is missing the work stands still, the simulator's step ends with what is to be sent,
-and the next one goes on with what has come.
+A negotiation asks for what others say in the midst of its arithmetic, and mosaik brings that only with its
+next step. So whenever an answer is missing the work stands still, the simulator's step ends with what is to
+be sent, and the next one goes on with what has come.
 """
 
 from __future__ import annotations
@@ -19,8 +19,15 @@ from jaxtyping import Float, Int
 
 from grid_cosim.errors import CosimError
 
-Message = dict[str, list[Any]]
-"""`nodes`: who speaks, and `values`: a list of numbers each; plain lists, which JSON takes."""
+Message = dict[str, Any]
+"""`number` of the message, `nodes`: who speaks, and `values`: a list of numbers each; as JSON takes them."""
+
+Mail = dict[str, list[Message]]
+"""Messages by the district to which they go."""
+
+_UNREAD = 2
+"""What a district has not read yet, at most: the second message after one needs its answer to that. Mosaik
+keeps the last value of an attribute only, so that many are sent each time."""
 
 
 class _Stands(Enum):
@@ -37,40 +44,51 @@ class _AbandonedError(BaseException):
 class Rendezvous:
     """A `coordination.border.Post` whose messages mosaik carries.
 
-    `district_of` says which district each node of the whole graph belongs to.
+    `district_of` says which district each node of the whole graph belongs to, `here` which one this is.
     """
 
-    def __init__(self, district_of: Int[np.ndarray, "copies"]) -> None:
-        self._district_of = district_of
+    def __init__(self, district_of: Int[np.ndarray, "copies"], here: int) -> None:
+        self._district_of, self._here = district_of, here
         self._goes_on: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._stands: queue.SimpleQueue[_Stands | BaseException] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._inbox: dict[int, deque[Message]] = {}
-        self._outbox: list[Message] = []
+        self._n_heard: dict[int, int] = {}
+        self._outbox: dict[int, deque[Message]] = {}
+        self._n_told: dict[int, int] = {}
+        self._news = False
 
     @property
     def busy(self) -> bool:
         """Whether some work waits for an answer."""
         return self._thread is not None
 
-    def begin(self, work: Callable[[], None]) -> list[Message]:
+    def begin(self, work: Callable[[], object]) -> Mail:
         """Start the work; gives what it has to say until it waits or ends."""
         assert not self.busy, "one after the other"
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
         return self._until_it_stands()
 
-    def hear(self, messages: list[Message]) -> None:
-        """Keep what others have said until the work asks for it."""
-        for message in messages:
-            if message["nodes"]:
-                sender = int(self._district_of[message["nodes"][0]])
+    def hear(self, mail: Mail) -> None:
+        """Keep what others have said to us until the work asks for it."""
+        for message in mail.get(str(self._here), ()):
+            sender = int(self._district_of[message["nodes"][0]])
+            known = self._n_heard.get(sender, 0)
+            if message["number"] > known + 1:
+                raise CosimError(
+                    "DistrictSim",
+                    f"messages {known + 1} to {message['number'] - 1} of district {sender} got lost",
+                    remedy="Connect `told` of every district to `heard` of all others, with weak=True",
+                )
+            if message["number"] == known + 1:
+                self._n_heard[sender] = known + 1
                 self._inbox.setdefault(sender, deque()).append(message)
 
-    def go_on(self) -> list[Message]:
-        """Go on with what has been heard; gives what there is to say."""
+    def go_on(self) -> Mail:
+        """Go on with what has been heard; gives what there is to say, nothing where that is nothing new."""
         if not self.busy:
-            return []
+            return {}
         self._goes_on.put(True)
         return self._until_it_stands()
 
@@ -88,9 +106,13 @@ class Rendezvous:
         heard: Int[np.ndarray, "heard"],
     ) -> Float[np.ndarray, "heard features"]:
         """Called by the work: send a message, wait for those of the same round."""
-        self._outbox.append({"nodes": told.tolist(), "values": values.tolist()})
-        found = np.empty((heard.size, values.shape[1]))
         of = self._district_of[heard]
+        said = {"nodes": told.tolist(), "values": values.tolist()}
+        for district in np.unique(of).tolist():
+            number = self._n_told[district] = self._n_told.get(district, 0) + 1
+            self._outbox.setdefault(district, deque(maxlen=_UNREAD)).append({"number": number} | said)
+        self._news = True
+        found = np.empty((heard.size, values.shape[1]))
         for sender in np.unique(of).tolist():
             while not self._inbox.get(sender):
                 self._stands.put(_Stands.WAITING)
@@ -100,7 +122,7 @@ class Rendezvous:
             found[of == sender] = _said(message, heard[of == sender], values.shape[1])
         return found
 
-    def _run(self, work: Callable[[], None]) -> None:
+    def _run(self, work: Callable[[], object]) -> None:
         try:
             work()
         except _AbandonedError:
@@ -110,7 +132,7 @@ class Rendezvous:
             return
         self._stands.put(_Stands.ENDED)
 
-    def _until_it_stands(self) -> list[Message]:
+    def _until_it_stands(self) -> Mail:
         outcome = self._stands.get()
         if outcome is not _Stands.WAITING:
             assert self._thread is not None
@@ -118,8 +140,8 @@ class Rendezvous:
             self._thread = None
         if isinstance(outcome, BaseException):
             raise outcome
-        said, self._outbox = self._outbox, []
-        return said
+        news, self._news = self._news, False
+        return {str(to): list(messages) for to, messages in self._outbox.items()} if news else {}
 
 
 def _said(

@@ -44,7 +44,8 @@ class TrafoFlows:
         return cls(
             index=trafo.index.to_numpy(dtype=np.int64),
             bus=trafo[["hv_bus", "lv_bus"]].to_numpy(dtype=np.int64),
-            admittance_mva=found.base_mva * np.stack([np.stack([y[here] for y in row], 1) for row in sides], 1),
+            admittance_mva=found.base_mva
+            * np.stack([np.stack([y[here] for y in row], 1) for row in sides], 1),
             rated_mva=np.stack(per_side, axis=1).astype(float),
         )
 

@@ -69,7 +69,12 @@ class ByHand:
         def post(told: np.ndarray, values: np.ndarray, heard: np.ndarray) -> np.ndarray:
             self.said[here] = dict(zip(told.tolist(), values, strict=True))
             self.barrier.wait(timeout=20)
-            others = {node: row for there in self.said if there is not self.said[here] for node, row in there.items()}
+            others = {
+                node: row
+                for there in self.said
+                if there is not self.said[here]
+                for node, row in there.items()
+            }
             found = np.array([others[node] for node in heard.tolist()])
             self.rounds += here == 0
             self.barrier.wait(timeout=20)
@@ -97,9 +102,7 @@ def run_districts(
 ) -> tuple[list[list[Negotiated]], list[District], ByHand]:
     wires = ByHand(len(parts))
     outcomes: list[list[Negotiated]] = [[] for _ in parts]
-    cut = [
-        District.of(step.graph, part, has_meter == k, wires.post_of(k)) for k, part in enumerate(parts)
-    ]
+    cut = [District.of(step.graph, part, has_meter == k, wires.post_of(k)) for k, part in enumerate(parts)]
     failed: list[BaseException] = []
 
     def one(k: int) -> None:

@@ -228,7 +228,7 @@ class _Talk:
         return np.asarray(awake)
 
     def _heard_of(self, whole: Turn, awake: Bool[np.ndarray, "copies"]) -> Bool[np.ndarray, "limits"]:
-        """Limits of which a node has raised its flag, once all have passed that on; and whose meter has news."""
+        """Limits of which a node has raised its flag, once all have passed it on, and a meter its news."""
         border = whole.links.border
         if border is not None:
             flags = np.stack([awake, np.zeros_like(awake)], axis=1)
