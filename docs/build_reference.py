@@ -397,6 +397,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "battery-population": _fields(BatteryPopulation),
     "pv-features": _features(PvPopulation()),
     "pv-population": _fields(PvPopulation),
+    "district-sim": _simulator("DistrictSim"),
+    "gauge-sim": _simulator("GaugeSim"),
     "household-sim": _simulator("HouseholdSim"),
     "feeder-sim": _simulator("FeederSim"),
     "recorder-sim": _simulator("RecorderSim"),

@@ -34,12 +34,16 @@ def main(
     scenario: Path = SCENARIO,
     overrides: Sequence[str] = SMALL,
     signals: Path = SIGNALS,
+    usable_percent: tuple[float, float] = (28.0, 18.0),
 ) -> dict[str, list[float]]:
-    """Run `consensus`; gives what was noted in every step, by where it came from."""
+    """Run `consensus`; gives what was noted in every step, by where it came from.
+
+    `usable_percent`: what may be used of the transformer's rating, and what from 17 to 19 h.
+    """
     needs("mosaik_csv")
     read = load_scenario(scenario, overrides)
     step_size = round(read.time.dt_h * 3600)
-    write_signals(signals, read.time)
+    write_signals(signals, read.time, usable_percent)
     with mosaik.World(SIM_CONFIG, skip_greetings=True) as world:
         # start
         csv = world.start("CSV", sim_start=f"{read.time.start:%Y-%m-%d %H:%M:%S}", datafile=str(signals))
@@ -78,12 +82,12 @@ def main(
     return found
 
 
-def write_signals(path: Path, time: Time) -> None:
+def write_signals(path: Path, time: Time, usable_percent: tuple[float, float]) -> None:
     """What mosaik-csv reads: the model's name, then a column per attribute, then a row per step."""
     lines = ["Signals", "Date,bakery[MW],usable[%]"]
     for at in time.times():
         bakery_mw = 0.012 if 2 <= at.hour < 8 else 0.001
-        usable = 18.0 if 17 <= at.hour < 19 else 28.0
+        usable = usable_percent[17 <= at.hour < 19]
         lines.append(f"{at:%Y-%m-%d %H:%M:%S},{bakery_mw},{usable}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

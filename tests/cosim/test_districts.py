@@ -128,11 +128,10 @@ def test_who_runs_when_and_what_each_receives(tmp_path: Path, monkeypatch: pytes
     }
 
 
-def test_it_finds_the_prices_of_one_simulator(tmp_path: Path):
-    read = scenario(tmp_path)
-    feeder = scenario_feeder(read)
-    together = DISTRICTS.as_one(read, feeder)
-    apart = DISTRICTS.in_districts(read, feeder, 3)
+def test_they_find_the_prices_of_one_simulator(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    scenario(tmp_path)
+    apart, together = DISTRICTS.main(tmp_path / "street.toml", (), districts=3)
+    assert "6 homes, 3 districts, 4 steps" in capsys.readouterr().out
     assert apart.keys() == together.keys()
     for name in together:
         # networks of 32 bits round otherwise in batches of other sizes

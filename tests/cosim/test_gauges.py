@@ -16,7 +16,7 @@ SIDES = ("hv", "lv")
 
 
 def stepped() -> pp.auxiliary.pandapowerNet:
-    """Everything that a transformer can have: a tap, a vector group, two in parallel, a derating, iron losses."""
+    """All that a transformer can have: a tap, a vector group, one in parallel, a derating, iron losses."""
     net = street()
     net.trafo["tap_side"], net.trafo["tap_neutral"], net.trafo["tap_pos"] = "hv", 0, 2
     net.trafo["tap_step_percent"], net.trafo["tap_changer_type"] = 2.5, "Ratio"
