@@ -2,13 +2,14 @@
 
     python scenarios/two_districts.py
 
-Messages between neighbours go round in a loop of mosaik's at the same time of the simulation: weak
-connections within a group. What crosses from one district to the other are the messages of the links that are
-cut, and nothing else; the transformer's meter stands in the first district. Then the same evening with all
-homes in one simulator: the script prints by how much the prices differ.
+Messages between neighbours go round in a loop of mosaik's at the same time of the simulation: a connection
+there and a weak one back, within a group. What crosses from one district to the other are the messages of the
+links that are cut, and nothing else; the transformer's meter stands in the first district. Then the same
+evening with all homes in one simulator: the script prints by how much the prices differ.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,11 @@ def in_districts(scenario: Scenario, feeder: Feeder, n_districts: int) -> Noted:
         notes = noting.Dict()
 
         element = {child.eid: child for child in grid.children}
+        for first, second in combinations(districts, 2):
+            # what the nodes here tell those elsewhere, and back, round by round
+            world.connect(first, second, ("told", "heard"))
+            world.connect(second, first, ("told", "heard"), weak=True)
         for here in districts:
-            # what the nodes here tell those elsewhere, round by round
-            for there in districts:
-                if there is not here:
-                    world.connect(here, there, ("told", "heard"), weak=True)
             # whether the meters have measured, wherever they stand
             world.connect(grid, here, "converged", time_shifted=True, initial_data={"converged": False})
             for child in here.children:

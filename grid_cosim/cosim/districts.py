@@ -1,7 +1,7 @@
 """DistrictSim: some of the households of a scenario, whose agents agree with those of other districts.
 
-Their messages are mosaik's: one `told` per round, to the `heard` of the others, over weak connections within
-a group, all at the same time of the simulation. Runs in-process or, with
+Their messages are mosaik's: `told` goes to the `heard` of the others, within a group and over a weak
+connection where it goes back, all at the same time of the simulation. Runs in-process or, with
 `python -m grid_cosim.cosim.districts HOST:PORT`, as a process of its own.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import mosaik_api_v3
 
+from grid_cosim.cosim.clock import units
 from grid_cosim.cosim.households import HouseholdSim, households_of
 from grid_cosim.cosim.meta import meta
 from grid_cosim.cosim.rendezvous import Mail, Rendezvous
@@ -37,6 +38,7 @@ class DistrictSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         self._homes = HouseholdSim(remote=remote)
         self._post: Rendezvous
         self._elsewhere: list[str] = []
+        self._step_size = 0
         self._time = -1
         self._told: Mail = {}
 
@@ -65,6 +67,7 @@ class DistrictSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
             if neighbourhood is None
             else neighbourhood
         )
+        self._step_size = units(whole.fleet.dt_h, time_resolution)
         of_homes = district_of_homes(whole.household_names, districts)
         if not 0 <= district <= of_homes.max():
             raise CosimError(
@@ -103,12 +106,12 @@ class DistrictSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
                 raise CosimError(
                     "DistrictSim",
                     f"at {time} it still waits for what others have to say about {self._time}",
-                    remedy="Connect `told` of every district to `heard` of all others, with weak=True",
+                    remedy="Connect `told` of each district to `heard` of all others, to earlier ones weakly",
                 )
             self._time = time
             known = dict(inputs) | {_NEIGHBOURHOOD: self._with_those_elsewhere(told)}
             self._told = self._post.begin(lambda: self._homes.step(time, known, max_advance))
-            return time + self._homes.step_size
+            return time + self._step_size
         self._told = self._post.go_on()
         return None
 

@@ -38,7 +38,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         self._neighbourhood: Neighbourhood
         self._columns: NeighbourhoodColumns
         self._state: NeighbourhoodState
-        self.step_size = 0
+        self._step_size = 0
         self._in_order: Any = None
         self._switches: dict[str, bool] = {}
         self._outputs: _Outputs | None = None
@@ -64,7 +64,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         self._neighbourhood = neighbourhood
         self._columns = NeighbourhoodColumns.of(neighbourhood)
         self._state = neighbourhood.init()
-        self.step_size = units(neighbourhood.fleet.dt_h, time_resolution)
+        self._step_size = units(neighbourhood.fleet.dt_h, time_resolution)
         return dict(self.meta)
 
     def create(self, num: int, model: str) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
 
     def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
         """One control step: the meters' values go in, the agents decide, the devices act."""
-        step = time // self.step_size
+        step = time // self._step_size
         n_steps = self._neighbourhood.fleet.n_steps
         if step >= n_steps:
             raise HorizonError(wanted=step + 1, n_steps=n_steps)
@@ -127,7 +127,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             fed_kvar=self._fed(inputs, "Q_base[MVar]"),
         )
         self._outputs = _Outputs(self._columns, done)
-        return time + self.step_size
+        return time + self._step_size
 
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
         """The values that are asked for, and no others."""

@@ -79,7 +79,7 @@ class Rendezvous:
                 raise CosimError(
                     "DistrictSim",
                     f"messages {known + 1} to {message['number'] - 1} of district {sender} got lost",
-                    remedy="Connect `told` of every district to `heard` of all others, with weak=True",
+                    remedy="Connect `told` of each district to `heard` of all others, to earlier ones weakly",
                 )
             if message["number"] == known + 1:
                 self._n_heard[sender] = known + 1
