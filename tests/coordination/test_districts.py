@@ -130,6 +130,19 @@ def run_districts(
     return outcomes, cut, wires
 
 
+def test_they_do_so_where_copies_are_far_apart_and_speak_of_other_prices():
+    graph = laid_out(one_limit())
+    step = CurveStep(graph, price_grid(4.0), sweeps=2, rounds=1, mixing=TrackedMixing(1))
+    homes, limit_kw = some_homes(N), headrooms(one_limit())
+    whole = run_whole(step, homes, limit_kw)
+    parts = [np.arange(0, N, 2), np.arange(1, N, 2)]
+    found, _, _ = run_districts(step, homes, limit_kw, parts, np.array([0]))
+    assert max(np.ptp(outcome.local_price) for outcome in whole) > 0.5
+    for k in range(STEPS):
+        together = np.stack([part[k].local_price for part in found], axis=1).ravel()
+        np.testing.assert_array_equal(together, whole[k].local_price)
+
+
 @pytest.mark.parametrize("name", STEPS_OF)
 @pytest.mark.parametrize("copies", [one_limit(), nested_limits()], ids=["one limit", "nested"])
 def test_districts_find_what_one_simulator_finds(name: str, copies: Copies):

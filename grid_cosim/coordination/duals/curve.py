@@ -229,11 +229,9 @@ class _Talk:
 
     def _heard_of(self, whole: Turn, awake: Bool[np.ndarray, "copies"]) -> Bool[np.ndarray, "limits"]:
         """Limits of which a node has raised its flag, once all have passed it on, and a meter its news."""
-        border = whole.links.border
-        if border is not None:
+        if whole.links.border is not None:
             flags = np.stack([awake, np.zeros_like(awake)], axis=1)
             flags[whole.meter, 1] = self.news
-            flags[border.heard] = False
             flags = Exchange(whole.links, int(self._step.graph.hops.max(initial=0))).passed_on(flags)
             awake, self.news = flags[:, 0], np.logical_or.reduceat(flags[:, 1], whole.start[:-1])
         return np.logical_or.reduceat(awake, whole.start[:-1])
