@@ -1,8 +1,4 @@
-"""The command line: arguments, progress, tables, and the one place where errors become exit codes.
-
-Exit codes: 0 all well; 2 the input cannot be used; 1 a run or a training did not reach its end;
-130 interrupted by Ctrl-C.
-"""
+"""The command line: arguments, progress, tables, and the one place where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import Annotated
 import typer
 
 from grid_cosim.cli.benchmark import benchmark
-from grid_cosim.cli.boundary import out
+from grid_cosim.cli.boundary import add
 from grid_cosim.cli.feeders import feeders
 from grid_cosim.cli.run import report, run
 from grid_cosim.cli.train import train
@@ -28,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 for command in (run, feeders, train, report, benchmark):
-    app.command()(command)
+    add(app, command)
 
 
 def main() -> None:
@@ -41,7 +37,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        out.print(version("grid-cosim"), highlight=False)
+        typer.echo(version("grid-cosim"))
         raise typer.Exit
 
 
