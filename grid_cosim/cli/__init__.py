@@ -9,28 +9,32 @@ from typing import Annotated
 import typer
 
 from grid_cosim.cli.benchmark import benchmark
-from grid_cosim.cli.boundary import add
+from grid_cosim.cli.boundary import UNUSABLE, add
 from grid_cosim.cli.feeders import feeders
+from grid_cosim.cli.group import Commands, forgiving_streams
 from grid_cosim.cli.run import report, run
 from grid_cosim.cli.train import train
+from grid_cosim.cli.version import version
 
 app = typer.Typer(
     name="grid-cosim",
+    cls=Commands,
     help="What happens to a feeder when everyone has an electric car and a heat pump, "
     "and what coordination can do about it.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog="[bold]Begin with[/]\n\ngrid-cosim run cold_evening",
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run, feeders, train, report, benchmark):
+for command in (run, feeders, train, report, benchmark, version):
     add(app, command)
 
 
 def main() -> None:
     """Entry point of the console script; devices of one's own are imported from the current folder."""
     sys.path.insert(0, str(Path.cwd()))
-    app()
+    forgiving_streams()
+    app(prog_name="grid-cosim")
 
 
 def _version(wanted: bool) -> None:
@@ -43,8 +47,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)
+        raise typer.Exit(UNUSABLE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import networkx as nx
 import numpy as np
@@ -13,8 +12,6 @@ from jaxtyping import Int
 
 from grid_cosim.coordination.copies import METER, Copies
 from grid_cosim.errors import GraphError, near_matches
-
-GraphKind = Literal["complete", "line", "ring", "random_regular", "small_world", "cables", "edges"]
 
 Links = Int[np.ndarray, "links 2"]
 

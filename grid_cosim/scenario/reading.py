@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from grid_cosim.errors import ScenarioError, near_matches
-from grid_cosim.policies.recipe import RecipeError, population_class, population_problems
+from grid_cosim.kinds import DEVICE_KINDS, no_such_device
 from grid_cosim.scenario.sections import DeviceSection, Scenario
 from grid_cosim.shipped import shipped
 
@@ -57,15 +57,21 @@ def parse_scenario(raw: Mapping[str, Any], *, source: str, folder: Path) -> Scen
         problems += _device_problems(str(kind), given if isinstance(given, Mapping) else {})
     if problems or scenario is None:
         raise ScenarioError(source, problems)
-    return _with_absolute_paths(scenario, folder)
+    return _with_absolute_paths(scenario.read_from(source), folder)
 
 
 def _device_problems(kind: str, population: Mapping[str, Any]) -> list[str]:
+    unknown = no_such_device(kind)
+    if unknown:
+        return [f"devices.{kind}: {unknown}"]
+    if kind in DEVICE_KINDS and not population:
+        return []
+    from grid_cosim.policies.recipe import RecipeError, population_problems  # torch: seconds
+
     try:
-        population_class(kind)
+        return [f"devices.{kind}.population.{problem}" for problem in population_problems(kind, population)]
     except RecipeError as error:
         return [f"devices.{kind}: {error.problem}"]
-    return [f"devices.{kind}.population.{p}" for p in population_problems(kind, population)]
 
 
 def _problem(item: dict[str, Any], raw: Mapping[str, Any]) -> str:
@@ -125,13 +131,31 @@ def _override(raw: dict[str, Any], override: str, source: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    *sections, field = [part.strip() for part in name.split(".")]
-    for part in sections:
-        deeper = raw.setdefault(part, {})
-        if not isinstance(deeper, dict):
-            raise ScenarioError(source, [f"--set {override}: {part!r} is a value, not a section"])
-        raw = deeper
-    raw[field] = value
+    parts = [part.strip() for part in name.split(".")]
+    at: Any = raw
+    for k, part in enumerate(parts):
+        key: Any = part
+        if isinstance(at, list):
+            key = _position(at, part, source, f"--set {override}: {'.'.join(parts[:k])!r}")
+        elif not isinstance(at, dict):
+            raise ScenarioError(source, [f"--set {override}: {parts[k - 1]!r} is a value, not a section"])
+        elif part not in at and k + 1 < len(parts):
+            if parts[k + 1].isdigit():
+                raise ScenarioError(
+                    source, [f"--set {override}: {part!r} has no entries; write one in the file"]
+                )
+            at[part] = {}
+        if k + 1 == len(parts):
+            at[key] = value
+        at = at[key]
+
+
+def _position(entries: list[Any], part: str, source: str, where: str) -> int:
+    """Which entry of a list is meant."""
+    if part.isdigit() and int(part) < len(entries):
+        return int(part)
+    counted = f"its entries are counted 0 to {len(entries) - 1}" if entries else "it has no entries"
+    raise ScenarioError(source, [f"{where} has no entry {part!r}; {counted}"])
 
 
 def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
