@@ -37,7 +37,7 @@ from grid_cosim.coordination import (
     read_edge_list,
 )
 from grid_cosim.coordination.meters import Meters
-from grid_cosim.errors import CosimError
+from grid_cosim.errors import CosimError, GraphError
 from grid_cosim.feeder import Feeder, Gauges
 from grid_cosim.feeder.switching import reswitched
 from grid_cosim.fleet import Fleet
@@ -179,18 +179,22 @@ def _largest_background_kw(scenario: Scenario, feeder: Feeder) -> np.ndarray:
 
 def _graph(settings: Coordination, feeder: Feeder, copies: Copies, *, seed: int) -> CommunicationGraph:
     """Who talks to whom; `edges` is read for the graph of that name only."""
-    listed = settings.graph == "edges" and settings.edges is not None
-    return communication(
-        copies,
-        settings.graph,
-        seed=seed,
-        degree=settings.degree,
-        rewiring=settings.rewiring,
-        cables=feeder.cable_graph,
-        edges=read_edge_list(Path(str(settings.edges))) if listed else None,
-        names=feeder.home_names,
-        limit_names=feeder.limits.names,
-    )
+    listed = Path(str(settings.edges)) if settings.graph == "edges" else None
+    edges = read_edge_list(listed) if listed else None
+    try:
+        return communication(
+            copies,
+            settings.graph,
+            seed=seed,
+            degree=settings.degree,
+            rewiring=settings.rewiring,
+            cables=feeder.cable_graph,
+            edges=edges,
+            names=feeder.home_names,
+            limit_names=feeder.limits.names,
+        )
+    except GraphError as error:
+        raise (error.of_list(listed) if listed else error) from None
 
 
 def _dual_step(settings: Coordination, graph: CommunicationGraph, prices: np.ndarray) -> DualStep:

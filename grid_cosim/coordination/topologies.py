@@ -149,7 +149,7 @@ def named_links(
 def read_edge_list(path: Path) -> list[tuple[str, str]]:
     """Pairs of household names (or "meter") from a CSV of two columns, with or without a header "from,to".
 
-    Raises GraphError for a missing file or a line that has not two names.
+    Raises GraphError for a missing file, no line at all, and a line that has not two names or twice the same.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -170,6 +170,15 @@ def read_edge_list(path: Path) -> list[tuple[str, str]]:
             f"edge list {path}: line {wrong[0]} has not two names ({len(wrong)} such)",
             "lines 'name,name', comma-separated",
         )
+    loops = [(number, row[0]) for number, row in lines if row[0] == row[1]]
+    if loops:
+        raise GraphError(
+            None,
+            f"edge list {path}: line {loops[0][0]} links {loops[0][1]!r} to itself",
+            "links of two nodes",
+        )
+    if not lines:
+        raise GraphError(None, f"edge list {path}: it has no links", "lines 'name,name', comma-separated")
     return [(row[0], row[1]) for _, row in lines]
 
 

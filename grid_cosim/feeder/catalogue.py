@@ -113,7 +113,11 @@ def _check_path(text: str) -> None:
     if path.is_dir():
         raise FeederError(text, "this is a folder", remedy="Name the pandapower file in it")
     if path.suffix.lower() in FILE_KINDS or len(path.parts) > 1:
-        beside = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = (
+            [str(p) for kind in FILE_KINDS for p in path.parent.glob(f"*{kind}")]
+            if path.parent.is_dir()
+            else []
+        )
         raise FeederError(text, f"no such file.{near_matches(text, beside)}", remedy=_FORMS)
     names = [info.name for info in list_feeders()]
     raise FeederError(text, f"unknown.{near_matches(text, names)}", remedy=_FORMS)

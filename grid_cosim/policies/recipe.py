@@ -22,7 +22,7 @@ from grid_cosim.devices import (
     WaterHeaterPopulation,
 )
 from grid_cosim.devices.device import LEVEL_NAMES, TWO_WAY_NAMES
-from grid_cosim.errors import GridCosimError, near_matches
+from grid_cosim.errors import GridCosimError, folder_instead, near_matches, not_toml
 from grid_cosim.kinds import DEVICE_KINDS, no_such_device
 from grid_cosim.policies.network import NetworkConfig
 
@@ -236,13 +236,13 @@ def population_problems(device: str, given: Mapping[str, Any]) -> list[str]:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; every problem is reported at once."""
     if not path.is_file():
-        raise RecipeError(str(path), "no such file. Give a TOML file such as policies/heat_pump.toml.")
+        raise RecipeError(
+            str(path), f"{folder_instead(path)}. Give a TOML file such as policies/heat_pump.toml."
+        )
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(str(path), f"not UTF-8 text ({error}). Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(str(path), f"not valid TOML: {error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(str(path), f"{not_toml(error)}.") from error
     problems = _problems(Recipe, raw)
     tables = {name: table for name, table in _TABLES.items() if isinstance(raw.get(name), dict)}
     for name, table in tables.items():

@@ -67,8 +67,9 @@ def study_cases(path: Path, settings: Mapping[str, Any]) -> Sequence[Case]:
     try:
         return study_named(path.stem).cases(settings, path)
     except (KeyError, TypeError, ValueError) as error:
+        lacks = f"it has no setting {error}" if isinstance(error, KeyError) else f"{error}"
         raise StudyError(
             path,
-            f"its settings cannot be used ({type(error).__name__}: {error})",
+            f"its settings cannot be used: {lacks}",
             "The shipped file shows how.",
         ) from error
