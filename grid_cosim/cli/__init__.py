@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,9 @@ import typer
 
 from grid_cosim.cli.benchmark import benchmark
 from grid_cosim.cli.boundary import UNUSABLE, add
+from grid_cosim.cli.completion import join_bash_words
 from grid_cosim.cli.feeders import feeders
-from grid_cosim.cli.group import Commands, forgiving_streams
+from grid_cosim.cli.group import Commands, forgiving_streams, silence_libraries
 from grid_cosim.cli.run import report, run
 from grid_cosim.cli.train import train
 from grid_cosim.cli.version import version
@@ -34,6 +36,9 @@ def main() -> None:
     """Entry point of the console script; devices of one's own are imported from the current folder."""
     sys.path.insert(0, str(Path.cwd()))
     forgiving_streams()
+    join_bash_words(os.environ)
+    if "--debug" not in sys.argv and not sys.warnoptions:
+        silence_libraries()
     app(prog_name="grid-cosim")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from grid_cosim.cli import completion
 from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
 
 
@@ -18,6 +19,7 @@ def benchmark(
             metavar="[STUDY]...",
             help="consensus, scaling, rounds, steps, optimum, or a TOML file of that name with sizes and "
             "seeds of your own; all if left out.",
+            autocompletion=completion.studies,
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The small variant, a minute or so.")] = False,

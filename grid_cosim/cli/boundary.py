@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from grid_cosim.cli import completion
 from grid_cosim.cli.screen import Screen, err, out, write_json
 from grid_cosim.errors import GridCosimError, RunError, ScenarioError
 
@@ -19,7 +20,7 @@ FINE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = {
     FINE: "All well.",
     FAILED: "A run or a training did not reach its end, or a mistake of ours.",
-    UNUSABLE: "The command or its input cannot be used; nothing was computed.",
+    UNUSABLE: "The command or its input cannot be used; the message says what to do.",
     INTERRUPTED: "Interrupted by Ctrl-C.",
 }
 
@@ -29,6 +30,7 @@ Overrides = Annotated[
         "--set",
         metavar="PATH=VALUE",
         help="Override a value of the scenario, such as feeder.source=schutterwald:12.",
+        autocompletion=completion.settings,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +40,16 @@ class Commands(TyperGroup):
         if standalone_mode:
             sys.exit(code)
         return code
+
+
+def silence_libraries() -> None:
+    """Keep from the screen what libraries say to programmers, such as that a function will be renamed.
+
+    What a user can act on is said by us, through `Screen.warn` or as an error. `--debug` and Python's own `-W`
+    leave everything as it is; in tests nothing is silenced and every warning is an error.
+    """
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())  # else Python prints them on stderr
 
 
 def forgiving_streams() -> None:

@@ -7,16 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
+from grid_cosim.cli import completion
 from grid_cosim.cli.boundary import Debug, Json, Overrides, Quiet, Screen, bounded
 from grid_cosim.cli.tables import results_document, show_results
 
 
 @bounded
 def run(
-    scenario: Annotated[Path, typer.Argument(help="Scenario file (TOML), or the name of a shipped one.")],
+    scenario: Annotated[
+        Path,
+        typer.Argument(
+            help="Scenario file (TOML), or the name of a shipped one.", autocompletion=completion.scenarios
+        ),
+    ],
     overrides: Overrides = None,
     controllers: Annotated[
-        str | None, typer.Option(help="Controllers to run, comma-separated, instead of the scenario's.")
+        str | None,
+        typer.Option(
+            help="Controllers to run, comma-separated, instead of the scenario's.",
+            autocompletion=completion.controllers,
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Results folder; runs/<scenario> if left out.")
@@ -33,6 +43,7 @@ def run(
         grid-cosim run mine.toml --controllers uncontrolled,consensus --out runs/a
         grid-cosim run mine.toml --set seed=7 --json > seed_7.json
     """
+    from grid_cosim.feeder.catalogue import check_source
     from grid_cosim.scenario import load_scenario
 
     screen = Screen(as_json=as_json, quiet=quiet)
@@ -42,6 +53,8 @@ def run(
         changes.append("controllers=[" + ", ".join(f'"{name}"' for name in names) + "]")
     loaded = load_scenario(scenario, changes)
     target = Path("runs") / scenario.stem if folder is None else folder
+
+    check_source(loaded.feeder.source)  # before what takes seconds to import
 
     from grid_cosim.runner import run as run_scenario
 
@@ -67,7 +80,9 @@ def run(
 
 @bounded
 def report(
-    folder: Annotated[Path, typer.Argument(help="Results folder of an earlier run.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Results folder of an earlier run.", autocompletion=completion.runs)
+    ],
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

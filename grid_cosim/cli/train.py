@@ -7,12 +7,19 @@ from typing import Annotated
 
 import typer
 
+from grid_cosim.cli import completion
 from grid_cosim.cli.boundary import Debug, Json, Overrides, Quiet, Screen, bounded
 
 
 @bounded
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Training recipe (TOML), such as policies/heat_pump.toml.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="Training recipe (TOML), such as policies/heat_pump.toml.",
+            autocompletion=completion.recipes,
+        ),
+    ],
     target: Annotated[
         Path | None,
         typer.Option("--out", help="Checkpoint to write; beside the recipe or the scenario if left out."),
@@ -20,7 +27,10 @@ def train(
     homes: Annotated[
         Path | None,
         typer.Option(
-            "--homes", metavar="SCENARIO", help="Train a private policy for every home of this scenario."
+            "--homes",
+            metavar="SCENARIO",
+            help="Train a private policy for every home of this scenario.",
+            autocompletion=completion.scenarios,
         ),
     ] = None,
     overrides: Overrides = None,

@@ -1,6 +1,6 @@
-"""Which feeders there are, by name. Needs no pandapower: the numbers come from `feeders/catalogue.csv`.
+"""Which feeders there are, by name. Needs neither pandapower nor simbench: all is in files in `feeders/`.
 
-`feeders/build_catalogue.py` writes that file.
+`feeders/build_catalogue.py` writes them, `catalogue.csv` and `simbench_codes.txt`.
 """
 
 from __future__ import annotations
@@ -58,10 +58,8 @@ def list_feeders() -> list[FeederInfo]:
 
 
 def simbench_codes() -> list[str]:
-    """Codes of all SimBench grids, each a feeder `simbench:<code>`; they come with the simbench package."""
-    import simbench  # takes seconds, and only some feeders need it
-
-    return [str(code) for code in simbench.collect_all_simbench_codes()]
+    """Codes of all SimBench grids, each a feeder `simbench:<code>`; the grids come with the simbench package."""
+    return (shipped("feeders") / "simbench_codes.txt").read_text(encoding="utf-8").split()
 
 
 def check_source(source: str | Path) -> None:
