@@ -230,7 +230,7 @@ def test_commands_and_options_exist(page: Path) -> None:
     used = r"(?:grid-cosim|-m grid_cosim\.cli) ([a-z]+)([^\n`#]*)"
     for command, rest in re.findall(used, page.read_text(encoding="utf-8")):
         assert command in commands, command
-        known = {option for parameter in commands[command].params for option in parameter.opts}
+        known = {option for parameter in commands[command].params for option in parameter.opts} | {"--help"}
         assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"{command}{rest}"
 
 

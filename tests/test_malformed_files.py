@@ -32,7 +32,7 @@ NETWORKS = {
     "another workbook": Case(
         wrong.workbook,
         f"{RUN} --set feeder.source=street.xlsx",
-        "street.xlsx … no sheet 'bus', only 'Sheet' … pandapower.to_excel",
+        "street.xlsx … no sheet 'bus' among its 1 ('Sheet') … pandapower.to_excel",
     ),
     "no workbook": Case(
         wrong.text("street.xlsx", "hello"),

@@ -65,11 +65,8 @@ def join_bash_words(environ: MutableMapping[str, str]) -> None:
     if _breaks(words[at]):
         head, words[at] = head + words[at], ""
     if head:
-        environ |= {
-            _HEAD: head,
-            "COMP_CWORD": str(first),
-            "COMP_WORDS": "\n".join([*words[:first], words[at]]),
-        }
+        left = "\n".join([*words[:first], words[at]])
+        environ.update({_HEAD: head, "COMP_CWORD": str(first), "COMP_WORDS": left})
 
 
 def _breaks(word: str) -> bool:
@@ -94,7 +91,7 @@ def _beside(incomplete: str, suffix: str | None) -> list[str]:
 
 
 def _paths(section: Any = None, before: str = "") -> Iterable[str]:
-    """The path of every setting of a scenario, without devices and lists, which a scenario must have first."""
+    """The path of every setting of a scenario, without devices and what lists hold."""
     from grid_cosim.scenario import Scenario
 
     for name, field in (section or Scenario).model_fields.items():

@@ -45,8 +45,8 @@ class Commands(TyperGroup):
 def silence_libraries() -> None:
     """Keep from the screen what libraries say to programmers, such as that a function will be renamed.
 
-    What a user can act on is said by us, through `Screen.warn` or as an error. `--debug` and Python's own `-W`
-    leave everything as it is; in tests nothing is silenced and every warning is an error.
+    What a user can act on is said by us, through `Screen.warn` or as an error. `--debug` and Python's own
+    `-W` leave everything as it is; in tests nothing is silenced and every warning is an error.
     """
     warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())  # else Python prints them on stderr

@@ -58,7 +58,7 @@ def list_feeders() -> list[FeederInfo]:
 
 
 def simbench_codes() -> list[str]:
-    """Codes of all SimBench grids, each a feeder `simbench:<code>`; the grids come with the simbench package."""
+    """Codes of all SimBench grids, each a feeder `simbench:<code>`; the package simbench has the grids."""
     return (shipped("feeders") / "simbench_codes.txt").read_text(encoding="utf-8").split()
 
 

@@ -120,7 +120,7 @@ def _from_excel(path: Path) -> object:
     if "bus" not in sheets:
         raise FeederError(
             str(path),
-            f"it has no sheet 'bus', only {', '.join(map(repr, sheets[:4]))}{', …' if len(sheets) > 4 else ''}",
+            f"it has no sheet 'bus' among its {len(sheets)} ({', '.join(map(repr, sheets[:4]))})",
             remedy="Save a net with pandapower.to_excel",
         )
     return pp.from_excel(str(path))
