@@ -431,6 +431,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "feeder-sim": _simulator("FeederSim"),
     "recorder-sim": _simulator("RecorderSim"),
     "script": _file("scenarios/cold_evening.py", "python"),
+    "version-command": _file("grid_cosim/cli/version.py", "python"),
     "pool-pump": _file("tests/devices/toy.py", "python"),
 }
 """Name of a part → what makes it."""

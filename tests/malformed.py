@@ -164,6 +164,11 @@ def irregular(folder: Path) -> None:
 SHIPPED = shipped("policies") / "electric_vehicle.safetensors"
 
 
+def policy_over_a_folder(folder: Path) -> None:
+    text("mine.toml", 'device = "deferrable"\n')(folder)
+    (folder / "nets.safetensors").mkdir()
+
+
 def truncated_policy(folder: Path) -> None:
     (folder / "mine.safetensors").write_bytes(SHIPPED.read_bytes()[:-200])
 

@@ -162,6 +162,14 @@ OUTPUTS = {
     "somebody's": Case(
         wrong.text("notes/thesis.txt", "mine"), f"{RUN} --out notes", "notes … not a results folder … --out"
     ),
+    "no folder for claims": Case(
+        wrong.text("file", "mine"), "benchmark rounds --quick --out file", "rounds … file is a file … --out"
+    ),
+    "a folder for a policy": Case(
+        wrong.policy_over_a_folder,
+        "train mine.toml --out nets.safetensors",
+        "nets.safetensors … this is a folder … Name a file with --out",
+    ),
     "here": Case(wrong.nothing, f"{RUN} --out .", ". … current folder … --out"),
 }
 

@@ -63,6 +63,8 @@ def bounded(command: Callable[..., None]) -> Callable[..., None]:
             if not known and not isinstance(error, OSError):  # a full disk, say, is nobody's mistake
                 error.add_note("This is a mistake of ours; --debug shows where. Please report it.")
             message = str(error) if known else f"{type(error).__name__}: {error}"
+            if isinstance(error, OSError) and error.filename and error.strerror:
+                message = f"{error.filename}: {error.strerror}"
             report_error(error, message, as_json=as_json, code=code)
             raise typer.Exit(code) from None
 

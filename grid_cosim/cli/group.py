@@ -38,7 +38,7 @@ class Commands(TyperGroup):
             report_error(error, message, as_json="--json" in words, code=UNUSABLE)
             code = UNUSABLE
         if standalone_mode:
-            sys.exit(code)
+            sys.exit(code or 0)
         return code
 
 

@@ -105,7 +105,7 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
     except (KeyError, RuntimeError, TypeError) as error:
         raise PolicyError(
             path,
-            f"weights do not fit the network that it describes ({str(error).splitlines()[-1].strip()})",
+            f"weights do not fit ({str(error).splitlines()[-1].strip()})",
             "The file is damaged; retrain it.",
         ) from error
     if not all(weights.isfinite().all() for name, weights in tensors.items() if name != "device"):

@@ -216,9 +216,12 @@ def _times(path: Path, column: pd.Series, zone: tzinfo) -> pd.DatetimeIndex:
         # a bare number would pass as a year, and a mixture of times with and without offset has no meaning
         bad = np.flatnonzero(parsed.isna() | text.str.fullmatch(r"\d+").fillna(True) | (has_offset != aware))
     if bad.size:
+        found = column.iloc[bad[0]]
         raise ProfileError(
             str(path),
-            f"{str(column.iloc[bad[0]])!r} cannot be read as a time" + (" with an offset" if aware else ""),
+            (f"{found!r}" if isinstance(found, str) else f"{found}")
+            + " cannot be read as a time"
+            + (" with an offset" if aware else ""),
             remedy=f"{_ISO}, all with an offset or all without",
             column=str(column.name),
             where=_row(path, int(bad[0])),

@@ -36,6 +36,8 @@ def run_study(
     settings = study_settings(path, quick=quick)  # read once: the file may change while the cases run
     if jobs == 0:
         raise StudyError(study, "got 0 jobs side by side, expected 1 or more, or -1", "Correct --jobs.")
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(study, f"the results folder {folder} is a file", "Choose another folder with --out.")
     if not force:
         _require_same(folder / f"{name}.parquet", settings, quick=quick)
     cases = study_cases(path, settings)

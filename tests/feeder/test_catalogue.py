@@ -64,7 +64,7 @@ def test_a_misspelt_file_is_matched_with_its_neighbours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("net.json", "{not json", "pandapower cannot read it"),
+        ("net.json", "{not json", "not valid JSON"),
         ("net.json", '{"a": 1}', "it holds no pandapower net|pandapower cannot read it"),
         ("net.xlsx", "no sheet", "pandapower cannot read it"),
         ("net.mat", "", r"not read from \.mat"),
