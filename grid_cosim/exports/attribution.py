@@ -13,13 +13,13 @@ _KNOWN = {
     "GeoNutzV": ("GeoNutzV", "https://www.gesetze-im-internet.de/geonutzv/"),
 }
 _SHARE_ALIKE = (
-    "What is under the Open Database License stays under it: who passes on a database derived from it, such as "
-    "this one, keeps this notice and offers it under the same licence."
+    "What is under the Open Database License stays under it: who passes on a database derived from it, such "
+    "as this one, keeps this notice and offers it under the same licence."
 )
 
 
 def licences(results: StoredResults) -> list[dict[str, str]]:
-    """One entry per data set: `name` and `path` of the licence, `title` with the attribution, `about` which."""
+    """One entry per data set: `name` and `path` of the licence, `title` the attribution, `about` which."""
     texts = dict(results.provenance.get("licences") or {"network": results.topology.licence})
     return [_licence(about, str(text)) for about, text in texts.items() if text]
 

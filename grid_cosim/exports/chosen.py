@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -64,10 +65,11 @@ class Chosen:
         starts = sorted({0, *(step for step, _ in self.network.switched), len(self.times)})
         starts = [step for step in starts if step <= len(self.times)]
         if len(starts) > 2 and self.asked_step is None:
-            spans = [f"steps {a} to {b - 1}" for a, b in zip(starts, starts[1:], strict=False)]
+            spans = [f"steps {a} to {b - 1}" for a, b in pairwise(starts)]
             raise ExportError(
                 self.to,
-                f"switches move in this run, and a case has one wiring. They stand still in {', '.join(spans)}",
+                "switches move in this run, and a case has one wiring. They stand still in "
+                + ", ".join(spans),
                 remedy="Choose among them with --step, any step of the span that you want",
             )
         at = 0 if self.asked_step is None else self.asked_step
@@ -114,7 +116,9 @@ def _step(
     if step is not None:
         if not 0 <= step < len(times):
             raise ExportError(
-                to, f"there is no step {step}", remedy=f"Give one from 0 to {len(times) - 1}, or a time {span}"
+                to,
+                f"there is no step {step}",
+                remedy=f"Give one from 0 to {len(times) - 1}, or a time {span}",
             )
         return step
     if time is None:

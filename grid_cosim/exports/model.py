@@ -22,13 +22,15 @@ from grid_cosim.exports.powers import WIRE_ID
 from grid_cosim.feeder.equations import Equations, NotRepresentableError, read_equations
 from grid_cosim.feeder.switching import with_positions
 
+_ANGLE = 1e-9
+"""In radians: what rounding leaves."""
 _PLAIN = 1e-9
 """So far from 1 a ratio is that of a transformer."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """An ideal transformer at the from side, a series impedance behind it, and what leads to earth at each end."""
+    """An ideal transformer at the from side, a series impedance behind it, and admittances to earth."""
 
     id: str
     name: str
@@ -69,13 +71,27 @@ class GridModel:
     """Node → voltage that is held."""
 
     @cached_property
-    def radial(self) -> bool:
-        """Whether there is one way from each node to one slack."""
-        graph = nx.MultiGraph([(branch.from_node, branch.to_node) for branch in self.branches])
-        graph.add_nodes_from(self.nodes)
-        return len(self.branches) == len(self.nodes) - len(self.slacks) and nx.number_connected_components(
-            graph
-        ) == len(self.slacks)
+    def turns_alike(self) -> bool:
+        """Whether every way between two nodes turns the voltage by the same angle.
+
+        Then who leaves all turning out has the same currents and magnitudes, and angles of another reference.
+        """
+        graph = nx.MultiDiGraph()
+        for branch in self.branches:
+            graph.add_edge(branch.from_node, branch.to_node, turn=branch.ratio / abs(branch.ratio))
+            graph.add_edge(branch.to_node, branch.from_node, turn=abs(branch.ratio) / branch.ratio)
+        at: dict[int, complex] = {}
+        for start in self.slacks:
+            at.setdefault(start, 1.0 + 0.0j)
+            for f, t, _ in nx.edge_bfs(graph, start):
+                turn = graph.edges[f, t, 0]["turn"]
+                at.setdefault(t, at[f] / turn)
+        if any(abs(at[slack] - 1.0) > _ANGLE for slack in self.slacks):
+            return False
+        return all(
+            abs(at[branch.from_node] / at[branch.to_node] - branch.ratio / abs(branch.ratio)) < _ANGLE
+            for branch in self.branches
+        )
 
     def node_of(self, buses: pd.Series) -> np.ndarray:
         """Nodes of pandapower buses; -1 where not energised."""

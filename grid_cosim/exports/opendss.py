@@ -1,7 +1,7 @@
 """An OpenDSS case: `master.dss` with a load shape per load, which `solve mode=daily` goes through.
 
-Positive sequence: what is simulated is symmetrical. Lines and transformers have zero-sequence impedances equal to
-these; whoever studies unbalance or earth faults gives them their own.
+Positive sequence: what is simulated is symmetrical. Zero-sequence impedances are the same as these; whoever
+studies unbalance or earth faults gives them their own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _STIFF_OHM_PU = 1e-7
 _ROTATED = ("1.2.3", "3.1.2", "2.3.1")
 """Terminals of a second winding whose voltages lag by another 0, 120, 240 degrees."""
 
+_UNTURNED = ("wye", "lag", _ROTATED[0])
+
 
 def write(chosen: Chosen, folder: Path) -> list[str]:
     """The case over the steps in which the switches stand alike."""
@@ -41,6 +43,7 @@ class _Case:
         self._chosen, self._model, self._powers = chosen, model, powers
         self._fed = model.node_of(powers.elements["bus"]) >= 0
         self.notes: list[str] = []
+        self._turning = self._vector_groups()
         self._step_h = (
             float((powers.times[1] - powers.times[0]) / np.timedelta64(1, "h"))
             if len(powers.times) > 1
@@ -59,7 +62,7 @@ class _Case:
         return {"master.dss": list(self._master(parts))} | parts
 
     def names(self) -> Iterator[tuple[str, str, str]]:
-        """Bus names of the case, several buses of the network on one where switches join them; and the rest."""
+        """Several buses of the network are one of the case where switches join them."""
         for bus in self._model.buses.itertuples():
             if bus.node >= 0:
                 yield f"bus.{self._node(bus.node)}", bus.id, bus.name
@@ -71,12 +74,13 @@ class _Case:
 
     def _master(self, parts: Iterable[str]) -> Iterator[str]:
         results, powers, model = self._chosen.results, self._powers, self._model
-        yield f"! {_one_line(results.topology.title)}, run {self._chosen.controller}, {powers.times[0]:%Y-%m-%d %H:%M}"
+        begin = f"{powers.times[0]:%Y-%m-%d %H:%M}"
+        yield f"! {_one_line(results.topology.title)}, run {self._chosen.controller}, {begin}"
         yield f"! and {len(powers.times) - 1} steps more, {self._step_h:g} h each; from grid_cosim"
         for line in attribution_lines(results):
             yield f"! {_one_line(line)}"
         yield f"! Also in {ATTRIBUTION_FILE}. Whose names these are is in {NAMES_FILE}."
-        yield f"! Then: solve mode=daily number={len(powers.times)}, or number=1 for one step after the other."
+        yield f"! Then: solve mode=daily number={len(powers.times)}, or number=1 for one step after another."
         yield "clear"
         yield f"set defaultbasefrequency={model.f_hz:g}"
         for k, (node, voltage) in enumerate(model.slacks.items()):
@@ -122,36 +126,38 @@ class _Case:
         model = self._model
         mva = model.base_mva if np.isnan(branch.rated_mva) else branch.rated_mva
         z = 100.0 * branch.z_pu * mva / model.base_mva
-        connection, lead, terminals = self._clock(branch)
+        connection, lead, terminals = (_clock(branch) if self._turning else None) or _UNTURNED
         tap = abs(branch.ratio)
         return (
             f"new transformer.{_safe(branch.id)} phases=3 windings=2 "
             f"buses=[{self._node(branch.from_node)} {self._node(branch.to_node)}.{terminals}] "
             f"conns=[{connection} wye] leadlag={lead} "
             f"kvs=[{model.base_kv[branch.from_node]:.9g} {model.base_kv[branch.to_node]:.9g}] "
-            f"kvas=[{1e3 * mva:.9g} {1e3 * mva:.9g}] %rs=[{z.real / 2:.12g} {z.real / 2:.12g}] xhl={z.imag:.12g} "
-            f"maxtap={max(1.1, 1.01 * tap):.6g} mintap={min(0.9, 0.99 * tap):.6g} taps=[{tap:.12g} 1] "
+            f"kvas=[{1e3 * mva:.9g} {1e3 * mva:.9g}] %rs=[{z.real / 2:.12g} {z.real / 2:.12g}] "
+            f"xhl={z.imag:.12g} taps=[{tap:.12g} 1] "
+            f"maxtap={max(1.1, 1.01 * tap):.6g} mintap={min(0.9, 0.99 * tap):.6g} "
             "%noloadloss=0 %imag=0 ppm_antifloat=0"
         )
 
-    def _clock(self, branch: Branch) -> tuple[str, str, str]:
-        """How the first winding is connected, whether the second lags or leads it, and its terminals."""
-        lag = np.rad2deg(cmath.phase(branch.ratio)) % 360.0
-        hour = round(lag / 30.0) % 12
-        exact = abs((lag - 30.0 * hour + 180.0) % 360.0 - 180.0) < 1e-6
-        if not exact or hour in (2, 6, 10):
-            if not self._model.radial:
+    def _vector_groups(self) -> bool:
+        """Whether transformers turn the voltage as in the network; else none does, which must be the same."""
+        for branch in self._model.branches:
+            if _clock(branch) is not None:
+                continue
+            lag = np.rad2deg(cmath.phase(branch.ratio)) % 360.0
+            if not self._model.turns_alike:
                 raise ExportError(
                     self._chosen.to,
-                    f"{branch.id} turns the voltage by {lag:.6g}°, which no plain transformer of OpenDSS does, and "
-                    "in a meshed network that matters",
-                    remedy="Give it a shift_degree of 0, 30, 120, 150, 210, 240, 270 or 330, or export to pandapower",
+                    f"{branch.id} turns the voltage by {lag:.6g}°, which no plain transformer of OpenDSS "
+                    "does, and another way past it turns it otherwise",
+                    remedy="Give it a shift_degree of 0, 30, 90, 120, 150, …, or export to power-grid-model",
                 )
-            self.notes.append(f"{branch.id}: angles behind it differ, as it turns them by {lag:.6g}°")
-            return "wye", "lag", _ROTATED[0]
-        if hour % 4 == 0:
-            return "wye", "lag", _ROTATED[hour // 4]
-        return ("delta", "lag", _ROTATED[hour // 4]) if hour % 4 == 1 else ("delta", "lead", _ROTATED[(hour + 1) // 4 % 3])
+            self.notes.append(
+                f"Angles are without the vector groups of the transformers: {branch.id} turns the voltage by "
+                f"{lag:.6g}°, which no plain transformer of OpenDSS does. Magnitudes are the same"
+            )
+            return False
+        return True
 
     def _shunts(self) -> Iterator[str]:
         """Shunts of the network; of transformers iron losses and magnetising, at either side."""
@@ -175,7 +181,8 @@ class _Case:
         interval = f"npts={n} interval={self._step_h:.9g} useactual=yes"
         for k in np.flatnonzero(self._fed):
             name = _safe(powers.elements["id"].iat[k])
-            yield f"new loadshape.{name} {interval} mult=[{_list(powers.p_kw[:, k])}] qmult=[{_list(powers.q_kvar[:, k])}]"
+            mult, qmult = _list(powers.p_kw[:, k]), _list(powers.q_kvar[:, k])
+            yield f"new loadshape.{name} {interval} mult=[{mult}] qmult=[{qmult}]"
 
     def _loads(self) -> Iterator[str]:
         """Constant power at any voltage; what generates is a load below zero."""
@@ -186,8 +193,8 @@ class _Case:
             name, node = _safe(powers.elements["id"].iat[k]), int(nodes[k])
             p_kw, q_kvar = powers.p_kw[0, k], powers.q_kvar[0, k]
             yield (
-                f"new load.{name} bus1={self._node(node)} phases=3 conn=wye model=1 kv={model.base_kv[node]:.9g} "
-                f"kw={p_kw:.9g} kvar={q_kvar:.9g} daily={name} {plain}"
+                f"new load.{name} bus1={self._node(node)} phases=3 conn=wye model=1 "
+                f"kv={model.base_kv[node]:.9g} kw={p_kw:.9g} kvar={q_kvar:.9g} daily={name} {plain}"
             )
         for node, mva in model.constants.items():
             yield (
@@ -197,6 +204,24 @@ class _Case:
 
     def _node(self, node: int) -> str:
         return _safe(self._model.node_ids[node])
+
+
+def _clock(branch: Branch) -> tuple[str, str, str] | None:
+    """How the first winding is connected, whether the second lags or leads it, and its terminals.
+
+    None for what takes more than exchanging phases.
+    """
+    lag = np.rad2deg(cmath.phase(branch.ratio)) % 360.0
+    hour = round(lag / 30.0) % 12
+    if abs((lag - 30.0 * hour + 180.0) % 360.0 - 180.0) > 1e-6 or hour in (2, 6, 10):
+        return None
+    if hour % 4 == 0:
+        return "wye", "lag", _ROTATED[hour // 4]
+    return (
+        ("delta", "lag", _ROTATED[hour // 4])
+        if hour % 4 == 1
+        else ("delta", "lead", _ROTATED[(hour + 1) // 4 % 3])
+    )
 
 
 def _safe(id_: str) -> str:

@@ -110,7 +110,9 @@ def _others(
     powers = []
     for quantity, end in zip(("p_mw", "q_mvar"), _SERIES_ENDS[table], strict=True):
         follows = [-1 if end is None else column.get(f"{name}{end}", -1) for name in profile]
-        powers.append(factors[:, np.array(follows, dtype=np.int64)] * scaling * frame[quantity].to_numpy(float))
+        powers.append(
+            factors[:, np.array(follows, dtype=np.int64)] * scaling * frame[quantity].to_numpy(float)
+        )
     names = frame["name"].tolist() if "name" in frame.columns else [None] * len(frame)
     elements = pd.DataFrame(
         {

@@ -1,12 +1,11 @@
 """The network as it was simulated, kept beside the results: who exports needs no scenario and no simulation.
 
-`network.json` is a pandapower net; `background.parquet` the series that its other loads, generators and storages
-follow, one row per control step.
+`network.json` is a pandapower net; `background.parquet` the series that its other loads, generators and
+storages follow, one row per control step.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -60,9 +59,7 @@ def save_network(feeder: Feeder, folder: Path, quarters: Sequence[int]) -> None:
         "source": feeder.source,
         "licence": feeder.licence,
         "notes": list(feeder.notes),
-        "homes": {
-            name: int(load) for name, load in zip(feeder.home_names, feeder.home_load, strict=True)
-        },
+        "homes": {name: int(load) for name, load in zip(feeder.home_names, feeder.home_load, strict=True)},
         "unbalanced": feeder.home_phase is not None,
         "switched": [
             {"step": later.start, "closed": changes(feeder, later.feeder)} for later in feeder.later
@@ -88,7 +85,7 @@ def read_network(folder: Path) -> SavedNetwork:
     if not path.is_file():
         raise ResultsError(
             folder,
-            f"holds no {NETWORK_FILE}: it was written by an earlier version of grid_cosim, or not by its runner",
+            f"holds no {NETWORK_FILE}: an earlier version of grid_cosim wrote it, or a mosaik script",
             remedy=f"Run it again with grid-cosim run {folder / 'scenario.toml'} --out …",
         )
     try:
