@@ -50,7 +50,8 @@ _SERIES = (
 def write(chosen: Chosen, folder: Path) -> list[str]:
     """`results.hdf5` of one run."""
     run, known = chosen.run, set[str]()
-    with h5py.File(folder / "results.hdf5", "w", track_order=False) as file:
+    # "v110": the older layout takes a kilobyte for each of the many small groups
+    with h5py.File(folder / "results.hdf5", "w", libver=("v110", "v110")) as file:
         relations, series = file.create_group("Relations"), file.create_group("Series")
         for of in _SERIES:
             if run.n_rows(of.table):

@@ -48,8 +48,8 @@ def _about_angles(model: GridModel) -> list[str]:
         return []
     if model.turns_alike:
         return [
-            "Angles are without the vector groups of the transformers, which change no magnitude here; with them "
-            "PyPSA's Newton method would not converge from its flat start"
+            "Angles are without the vector groups of the transformers, which change no magnitude here; with "
+            "them PyPSA's Newton method would not converge from its flat start"
         ]
     return ["Transformers turn the voltage differently: solve with n.lpf(), then n.pf(use_seed=True)"]
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from grid_cosim.errors import ExportError
 from grid_cosim.exports.chosen import Chosen
@@ -25,7 +27,7 @@ def write(chosen: Chosen, folder: Path) -> list[str]:
             if ending == "csv":
                 write_csv(frame, path)
             else:
-                frame.to_parquet(path, index=False)
+                _write_parquet(frame, path)
             resources.append(
                 {
                     "name": f"{controller}-{name}".lower(),
@@ -38,6 +40,12 @@ def write(chosen: Chosen, folder: Path) -> list[str]:
         raise ExportError(chosen.to, "no table has rows of single steps", remedy="Export to parquet or csv")
     write_package(chosen, folder, resources)
     return []
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Without what would be written for each of ten thousand columns and helps nobody."""
+    columns = {str(name): pa.array(frame[name].to_numpy(), from_pandas=False) for name in frame.columns}
+    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=False, write_statistics=False)
 
 
 def _wide(run: Run) -> Iterator[tuple[str, pd.DataFrame, list[dict[str, Any]]]]:
