@@ -12,6 +12,7 @@ import typer
 from grid_cosim.cli.benchmark import benchmark
 from grid_cosim.cli.boundary import UNUSABLE, add
 from grid_cosim.cli.completion import join_bash_words
+from grid_cosim.cli.export import export
 from grid_cosim.cli.feeders import feeders
 from grid_cosim.cli.group import Commands, forgiving_streams, silence_libraries
 from grid_cosim.cli.run import report, run
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run, feeders, train, report, benchmark, version):
+for command in (run, feeders, train, report, export, benchmark, version):
     add(app, command)
 
 
