@@ -31,14 +31,12 @@ from grid_cosim.profiles import (
     outdoor_temperature,
     sky,
 )
-from grid_cosim.scenario import ControllerName, Scenario
+from grid_cosim.scenario import WITHOUT_POLICIES, ControllerName, Scenario
 from grid_cosim.shipped import shipped
 from grid_cosim.tariff import outlook_steps, share_of_steps
 
 _OUTLOOK_H = 24.0
 """How far the weather forecast of the heat pumps reaches."""
-
-_WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
 
 
 def scenario_feeder(scenario: Scenario) -> Feeder:
@@ -135,7 +133,7 @@ def assemble(
         moving=moving,
         fleet=fleet,
         policies={}
-        if controller in _WITHOUT_POLICIES
+        if controller in WITHOUT_POLICIES
         else scenario_policies(scenario, fleet, feeder.home_names),
         copies=first.copies,
         meters=first.meters,

@@ -14,11 +14,22 @@ from grid_cosim.scenario.base import Fraction, Positive, Section
 from grid_cosim.scenario.grid import Event, FeederSection, Limits, PowerFlowSection
 
 ControllerName = Literal[
-    "uncontrolled", "independent", "consensus", "centralised", "dimming", "time_of_use", "optimum"
+    "uncontrolled",
+    "independent",
+    "consensus",
+    "centralised",
+    "dimming",
+    "time_of_use",
+    "optimum",
 ]
 CONTROLLERS: tuple[ControllerName, ...] = get_args(ControllerName)
 """All that there are."""
 
+WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
+"""Those that ask no policy what it would draw at a price."""
+
+WITH_MARGIN: tuple[ControllerName, ...] = ("consensus", "centralised")
+"""Those whose meters aim a little below their limit, by `coordination.margin`."""
 
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199  # what all libraries can count in
 
