@@ -47,16 +47,24 @@ _DASHES: Mapping[str, Any] = {
     "optimum": (0, (2.0, 0.8)),
 }
 
-LOOK: Mapping[str, Any] = {
-    "axes.edgecolor": INK,
-    "axes.formatter.useoffset": False,
+COMMON: Mapping[str, Any] = {
     "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.labelsize": _POINT,
-    "axes.linewidth": 0.5,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "svg.hashsalt": "grid_cosim",  # else every drawing of the same numbers is another file
+}
+"""What these figures have in common with those of the studies."""
+
+LOOK: Mapping[str, Any] = {
+    **COMMON,
+    "axes.edgecolor": INK,
+    "axes.formatter.useoffset": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": _POINT,
+    "axes.linewidth": 0.5,
     "axes.titlesize": _POINT,
     "axes.unicode_minus": True,
     "axes.xmargin": 0.0,
@@ -64,17 +72,14 @@ LOOK: Mapping[str, Any] = {
     "figure.constrained_layout.w_pad": 0.03,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": _POINT,
-    "grid.alpha": 0.3,
     "grid.linewidth": 0.4,
     "legend.fontsize": _POINT - 0.5,
-    "legend.frameon": False,
     "legend.handlelength": 1.8,
     "legend.columnspacing": 1.0,
     "lines.linewidth": 1.0,
     "pdf.fonttype": 42,  # TrueType: what journals ask for, and text stays text
     "savefig.dpi": PNG_DOTS_PER_INCH,
     "svg.fonttype": "path",  # outlines: the same wherever it is shown
-    "svg.hashsalt": "grid_cosim",  # else every drawing of the same numbers is another file
     "text.color": INK,
     "xtick.color": INK,
     "xtick.labelsize": _POINT - 0.5,
@@ -202,7 +207,7 @@ def save_figure(figure: Figure, path: Path | str, *, of: StoredResults | None = 
     """Write a figure as the ending of `path` says, without anything that differs from day to day.
 
     The title of the results that it is `of`, and the attribution that the licences of their data ask for, go
-    into the file's metadata. Raises `GridCosimError` for another ending, and for a place that cannot be written.
+    into the file's metadata. Raises `GridCosimError` for another ending, and where it cannot be written.
     """
     final = Path(path)
     kind = final.suffix.lower().removeprefix(".")
