@@ -64,9 +64,7 @@ def plot(
     for name, path in files.items():
         try:
             figure = _drawn(results, name, chosen, limit, width)
-        except UnknownNameError:
-            raise
-        except GridCosimError as nothing:
+        except paper.NothingToDrawError as nothing:
             if figures:
                 raise
             err.print(f"{name}: {nothing}", style="yellow", markup=False, highlight=False, soft_wrap=True)

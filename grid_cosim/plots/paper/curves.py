@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from grid_cosim.errors import GridCosimError, UnknownNameError
+from grid_cosim.errors import UnknownNameError
 from grid_cosim.metrics import voltage_band
 from grid_cosim.plots.curves import limits_shown
 from grid_cosim.plots.paper.style import (
@@ -17,6 +17,7 @@ from grid_cosim.plots.paper.style import (
     SINGLE_MM,
     Figure,
     Hand,
+    NothingToDrawError,
     from_zero,
     hands,
     in_the_look,
@@ -111,7 +112,7 @@ def price(
     wanted = _with_rows(results, hands(results, controllers), "limits")
     drawn = {name: hand for name, hand in wanted.items() if _priced(results.runs[name])}
     if not drawn:
-        raise GridCosimError("Under none of these controllers there was a congestion price: nothing to draw.")
+        raise NothingToDrawError("Under none of these controllers there was a congestion price")
     common = {name: hand for name, hand in drawn.items() if _is_common(results.runs[name])}
     drawn = drawn if controllers is not None else common or drawn
     figure, (axis,) = sheet(width_mm, 50.0)
@@ -175,7 +176,7 @@ def temperature(
     }
     drawn = {name: hand for name, hand in wanted.items() if len(bands[name])}
     if not drawn:
-        raise GridCosimError("No home of these results has an indoor temperature: nothing to draw.")
+        raise NothingToDrawError("No home of these results has an indoor temperature")
     figure, (axis,) = sheet(width_mm, 55.0)
     for name, hand in drawn.items():
         band = _every_so_often(bands[name])
@@ -236,9 +237,9 @@ def _with_rows(results: StoredResults, wanted: dict[str, Hand], table: str) -> d
     """Those of the controllers for which there is something to draw."""
     drawn = {name: hand for name, hand in wanted.items() if _has_rows(results.runs[name], table)}
     if not drawn:
-        raise GridCosimError(
-            f"There are no rows of the table {table!r} for {', '.join(wanted)}: nothing to draw. "
-            "The section [record] of the scenario says what is recorded."
+        raise NothingToDrawError(
+            f"There are no rows of the table {table!r} for {', '.join(wanted)}",
+            remedy="The section [record] of the scenario says what is recorded.",
         )
     return drawn
 
