@@ -1,6 +1,7 @@
 """`Results` as a user has them: what is stored, with what one does with it as methods.
 
-Each method calls the function of that name in the room that it belongs to; nothing is computed here.
+Each method calls the function of that name in the room that it belongs to; nothing is computed here. The
+rooms that draw are opened when they are needed: who only reads tables does not wait for them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import pandas as pd
 from grid_cosim import comparison
 from grid_cosim.comparison import Comparison
 from grid_cosim.metrics import kpi_table
-from grid_cosim.report import write_report
 from grid_cosim.results import StoredResults
 from grid_cosim.results.frames import Where, column_table, frame, series, table_overview
 from grid_cosim.results.words import as_html, as_text
@@ -85,6 +85,8 @@ class Results(StoredResults):
 
     def report(self, path: Path | str) -> Path:
         """Write the page that needs no network; gives its path."""
+        from grid_cosim.report import write_report
+
         return write_report(self, path)
 
     def plot_loading(

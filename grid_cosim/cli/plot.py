@@ -45,7 +45,7 @@ def plot(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Draw figures for papers: exact sizes, vectors, colours that everybody can tell apart.
+    """Draw figures for papers: exact sizes, vectors, curves that can be told apart without colours, too.
 
     Example: grid-cosim plot runs/cold_evening --figure loading --figure map --width 180 --format svg
     """

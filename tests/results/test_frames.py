@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -164,6 +166,16 @@ def test_a_run_that_never_started_has_empty_tables(results):
     assert len(none.table("limits", where={"limit": "Trafo-0"})) == 0
     assert none.series("limits", "p_kw").shape == (0, 0)
     assert "no step was reached" in repr(none)
+
+
+def test_whoever_reads_tables_does_not_wait_for_what_simulates_or_draws(folder):
+    heavy = ["bokeh", "matplotlib", "mosaik", "pandapower", "scipy", "torch"]
+    code = (
+        "import sys; from grid_cosim import Results; "
+        f"Results.load({str(folder)!r}).kpis(); print([name for name in {heavy} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(
