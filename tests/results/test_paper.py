@@ -304,6 +304,32 @@ def test_a_run_without_a_step_has_nothing_to_draw_and_says_so(results, name):
         paper.FIGURES[name](none)
 
 
+def cut_short(results: Results) -> Results:
+    """`consensus` ends after five steps, `independent` never had a power flow."""
+    tables = {
+        name: rows[rows["time"] < np.datetime64("2016-01-19T13:15")]
+        for name, rows in results.runs["consensus"].tables.items()
+    }
+    blind = dict(results.runs["independent"].tables)
+    for name in ("limits", "lines", "grid"):
+        numbers = [column for column in blind[name] if "percent" in column or "_pu" in column]
+        blind[name] = blind[name].assign(**dict.fromkeys(numbers, np.nan))
+    runs = {"independent": Run(blind), "consensus": Run(tables, "interrupted")}
+    return dataclasses.replace(results, runs={**results.runs, **runs})
+
+
+@pytest.mark.parametrize("name", paper.FIGURES)
+def test_odd_runs_are_drawn_as_far_as_they_go(results, name):
+    figure = paper.FIGURES[name](cut_short(results))
+    figure.draw_without_rendering()
+    if name == "loading":
+        drawn = np.isfinite(np.asarray(lines(figure)["consensus"].get_ydata(), dtype=float))
+        assert np.flatnonzero(drawn).tolist() == [0, 1, 2, 3, 4]
+    one_step = synthetic_results(street_topology(1, 3), ("consensus",), n_steps=1)
+    if name != "price" or one_step.runs["consensus"].table("totals")["priced_limits"].any():
+        paper.FIGURES[name](one_step).draw_without_rendering()
+
+
 def test_without_matplotlib_the_extra_is_named(results, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("grid_cosim.plots.paper")]:
         monkeypatch.delitem(sys.modules, name)
