@@ -117,13 +117,30 @@ def test_the_readmes_example_is_about_ten_lines() -> None:
 
 def test_the_examples_about_results_run(readme_example: tuple[Path, str]) -> None:
     folder, _ = readme_example
-    shutil.copytree(folder / "runs" / "area_12", folder / "runs" / "cold_evening")
+    shutil.copytree(folder / "runs" / "area_12", folder / "runs" / "cold_evening", dirs_exist_ok=True)
     printed = io.StringIO()
     with redirect_stdout(printed):
         for code in blocks(ROOT / "docs" / "results.md", "python"):
             exec(compile(code, "results.md", "exec"), {})
     assert printed.getvalue().startswith("True ()")
     assert "b'unit': b'kW'" in printed.getvalue()
+
+
+def test_the_examples_about_analysis_run(readme_example: tuple[Path, str]) -> None:
+    folder, _ = readme_example
+    shutil.copytree(folder / "runs" / "area_12", folder / "runs" / "cold_evening", dirs_exist_ok=True)
+    limit = str(Results.load("runs/cold_evening").topology.limits["limit"].iloc[0])
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        for code in blocks(ROOT / "docs" / "analysis.md", "python"):
+            exec(compile(code.replace("Trafo-3", limit), "analysis.md", "exec"), names)
+    assert names["found"].warnings == ()
+    assert set(names["peaks"]["controller"]) == set(names["results"].controllers)
+    wide = names["results"].series("households", "p_kw").T.groupby("controller").sum().T
+    assert names["peaks"].set_index("controller")["peak_kw"].to_dict() == pytest.approx(wide.max().to_dict())
+    assert (folder / "figures" / "loading.pdf").is_file()
+    assert (folder / "kpis.csv").is_file()
 
 
 def test_the_results_folder_is_as_described(readme_example: tuple[Path, str]) -> None:

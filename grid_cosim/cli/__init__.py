@@ -11,10 +11,12 @@ import typer
 
 from grid_cosim.cli.benchmark import benchmark
 from grid_cosim.cli.boundary import UNUSABLE, add
+from grid_cosim.cli.compare import compare
 from grid_cosim.cli.completion import join_bash_words
 from grid_cosim.cli.export import export
 from grid_cosim.cli.feeders import feeders
 from grid_cosim.cli.group import Commands, forgiving_streams, silence_libraries
+from grid_cosim.cli.plot import plot
 from grid_cosim.cli.run import report, run
 from grid_cosim.cli.train import train
 from grid_cosim.cli.version import version
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run, feeders, train, report, export, benchmark, version):
+for command in (run, report, compare, plot, export, feeders, train, benchmark, version):
     add(app, command)
 
 

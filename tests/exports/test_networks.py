@@ -118,7 +118,7 @@ def test_a_turn_that_opendss_has_no_transformer_for_matters_in_loops_only(tmp_pa
     net = builders.coupled_areas(closed=True)
     net.trafo["shift_degree"] = [30.0, 60.0]
     results = simulated(net, tmp_path / "run")
-    with pytest.raises(ExportError, match="Trafo-1 turns the voltage by 60°.*power-grid-model"):
+    with pytest.raises(ExportError, match=r"Trafo-1 turns the voltage by 60°.*power-grid-model"):
         results.to_opendss()
     assert (
         apart_pu(by_power_grid_model(results.to_power_grid_model()), recorded_vm_pu(results)) < AGREEMENT_PU
@@ -130,7 +130,7 @@ def test_a_case_has_the_wiring_of_its_steps(tmp_path: Path) -> None:
     net = builders.coupled_areas(closed=False)
     event = '[{kind = "switch", begin = 0.5, open = "Trafo-0", close = "Switch-0"}]'
     results = simulated(net, tmp_path / "run", f"events={event}")
-    with pytest.raises(ExportError, match="steps 0 to 1, steps 2 to 3.*--step"):
+    with pytest.raises(ExportError, match=r"steps 0 to 1, steps 2 to 3.*--step"):
         results.to_opendss()
     ours = recorded_vm_pu(results)
     assert ours["Bus-2"].iloc[2] < ours["Bus-2"].iloc[1]  # at the end of the other area's cable now
@@ -152,7 +152,7 @@ def test_a_generator_that_holds_a_voltage_is_for_pandapower(tmp_path: Path) -> N
     net = builders.street()
     pp.create_gen(net, 3, p_mw=0.001, vm_pu=1.0)
     results = simulated(net, tmp_path / "run")
-    with pytest.raises(ExportError, match="Gen-0 holds the voltage.*Export it to pandapower"):
+    with pytest.raises(ExportError, match=r"Gen-0 holds the voltage.*Export it to pandapower"):
         results.to_power_grid_model()
     assert results.to_pandapower().is_dir()
 

@@ -201,11 +201,11 @@ def test_what_was_not_recorded_is_told_with_the_setting(tmp_path: Path) -> None:
     none = [f'record.{table}="none"' for table in ("households", "devices", "limits", "lines", "buses")]
     results = simulated(builders.street(), tmp_path / "run", *none)
     for to in ("opendss", "pandapower", "pypsa", "power-grid-model"):
-        with pytest.raises(ExportError, match='record.households = "all"'):
+        with pytest.raises(ExportError, match=r'record.households = "all"'):
             results.export(to)
-    with pytest.raises(ExportError, match='record.limits = "all"'):
+    with pytest.raises(ExportError, match=r'record.limits = "all"'):
         results.to_hdf5()
-    with pytest.raises(ExportError, match='record.buses = "all"'):
+    with pytest.raises(ExportError, match=r'record.buses = "all"'):
         results.to_pandapower_series()
     with pytest.raises(ExportError, match=r"no coordinates.*net\.bus\.geo"):
         results.to_geojson()
