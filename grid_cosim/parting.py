@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from grid_cosim.controllers import Priced
 from grid_cosim.coordination import CurveStep, DualStep, GradientStep, NewtonStep
 from grid_cosim.coordination.border import Post
 from grid_cosim.coordination.districts import District, DistrictStep
+from grid_cosim.deciding import Priced
 from grid_cosim.devices.device import DriveOfRows, rows_of
 from grid_cosim.errors import CosimError, near_matches
 from grid_cosim.fleet import DeviceGroup, Fleet
@@ -22,7 +22,7 @@ from grid_cosim.policies.private import PrivateNetworks
 
 def district_of_homes(
     names: Sequence[str], districts: int | Sequence[Sequence[str]]
-) -> Int[np.ndarray, "households"]:
+) -> Int[np.ndarray, " households"]:
     """Which district each home belongs to: equal parts in the order of the homes, or lists of their names.
 
     Raises `CosimError` for names that are unknown, missing or in two districts.
@@ -47,8 +47,8 @@ def district_of_homes(
 
 
 def district_of_copies(
-    whole: Neighbourhood, of_homes: Int[np.ndarray, "households"]
-) -> Int[np.ndarray, "copies"]:
+    whole: Neighbourhood, of_homes: Int[np.ndarray, " households"]
+) -> Int[np.ndarray, " copies"]:
     """Which district each node of the whole graph belongs to; a meter stands with its first member."""
     copies = whole.copies
     found = np.where(copies.is_meter, -1, of_homes[copies.household])
@@ -59,7 +59,7 @@ def district_of_copies(
 
 def part(
     whole: Neighbourhood,
-    of_homes: Int[np.ndarray, "households"],
+    of_homes: Int[np.ndarray, " households"],
     district: int,
     post: Post,
 ) -> Neighbourhood:
@@ -111,7 +111,7 @@ def _that_talks(whole: Neighbourhood) -> tuple[Priced, CurveStep | NewtonStep | 
     return controller, step
 
 
-def _fleet(fleet: Fleet, households: Int[np.ndarray, "homes"]) -> Fleet:
+def _fleet(fleet: Fleet, households: Int[np.ndarray, " homes"]) -> Fleet:
     """What happens to some of the households."""
     groups = []
     for group, device_of in zip(fleet.groups, fleet.device_of, strict=True):

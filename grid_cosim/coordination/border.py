@@ -15,9 +15,9 @@ class Post(Protocol):
 
     def __call__(
         self,
-        told: Int[np.ndarray, "told"],
+        told: Int[np.ndarray, " told"],
         values: Float[np.ndarray, "told features"],
-        heard: Int[np.ndarray, "heard"],
+        heard: Int[np.ndarray, " heard"],
     ) -> Float[np.ndarray, "heard features"]:
         """What the nodes `heard` say in the same round in which the nodes `told` say `values`."""
         ...
@@ -30,11 +30,11 @@ class Border:
     Whatever stands at a place for a node elsewhere is replaced by what that node says before anybody listens.
     """
 
-    told: Int[np.ndarray, "told"]
+    told: Int[np.ndarray, " told"]
     """Nodes here of which a neighbour is elsewhere."""
-    heard: Int[np.ndarray, "heard"]
+    heard: Int[np.ndarray, " heard"]
     """Nodes elsewhere of which a neighbour is here."""
-    number: Int[np.ndarray, "nodes"]
+    number: Int[np.ndarray, " nodes"]
     """What each node is called on either side: its row in the whole graph."""
     post: Post
 
@@ -44,7 +44,7 @@ class Border:
         values[self.heard] = self.post(self.number[self.told], values[self.told], self.number[self.heard])
         return values
 
-    def among(self, nodes: Int[np.ndarray, "kept"]) -> Border | None:
+    def among(self, nodes: Int[np.ndarray, " kept"]) -> Border | None:
         """That of some nodes, renumbered in their order; None where none of them is heard elsewhere."""
         row = np.full(self.number.size, -1)
         row[nodes] = np.arange(nodes.size)

@@ -29,19 +29,19 @@ class District:
     """Of the own households only."""
     graph: CommunicationGraph
     """Of own copies and of places for those elsewhere with which they have a link."""
-    own: Int[np.ndarray, "households"]
+    own: Int[np.ndarray, " households"]
     """Row of each own household among those of the graph."""
-    rows: Int[np.ndarray, "copies"]
+    rows: Int[np.ndarray, " copies"]
     """Row of each own copy among those of the graph."""
-    has_meter: Bool[np.ndarray, "limits"]
+    has_meter: Bool[np.ndarray, " limits"]
     """Whether a limit's meter stands here."""
 
     @classmethod
     def of(
         cls,
         whole: CommunicationGraph,
-        households: Int[np.ndarray, "households"],
-        has_meter: Bool[np.ndarray, "limits"],
+        households: Int[np.ndarray, " households"],
+        has_meter: Bool[np.ndarray, " limits"],
         post: Post,
     ) -> District:
         """Cut out of a whole graph; `households` are ascending rows of it."""
@@ -97,7 +97,9 @@ class District:
         )
 
 
-def _copies(of_all: Copies, kept: Bool[np.ndarray, "copies"], households: Int[np.ndarray, "some"]) -> Copies:
+def _copies(
+    of_all: Copies, kept: Bool[np.ndarray, " copies"], households: Int[np.ndarray, " some"]
+) -> Copies:
     """Those of some households' copies, with every limit's meter."""
     column = np.searchsorted(households, of_all.household[kept])
     shape = (of_all.n_limits, households.size)
@@ -111,12 +113,12 @@ class _OwnDemand:
     """The own households' answers; 0 at the places of others, whose answers come over the border."""
 
     demand: Demand
-    own_of: Int[np.ndarray, "households"]
+    own_of: Int[np.ndarray, " households"]
     """Which own household each one of the graph is; -1 for those elsewhere."""
 
     def power_kw(
-        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
-    ) -> Float[np.ndarray, "asked"]:
+        self, local_price: Float[np.ndarray, " asked"], rows: Int[np.ndarray, " asked"] | None = None
+    ) -> Float[np.ndarray, " asked"]:
         """p_i(μ_i)."""
         here, own = self._here(rows)
         power_kw = np.zeros(local_price.shape)
@@ -124,8 +126,8 @@ class _OwnDemand:
         return power_kw
 
     def slope_kw(
-        self, local_price: Float[np.ndarray, "asked"], rows: Int[np.ndarray, "asked"] | None = None
-    ) -> Float[np.ndarray, "asked"]:
+        self, local_price: Float[np.ndarray, " asked"], rows: Int[np.ndarray, " asked"] | None = None
+    ) -> Float[np.ndarray, " asked"]:
         """-dp_i/dμ."""
         here, own = self._here(rows)
         slope_kw = np.zeros(local_price.shape)
@@ -133,7 +135,7 @@ class _OwnDemand:
         return slope_kw
 
     def curve_kw(
-        self, local_price: Float[np.ndarray, "asked prices"], rows: Int[np.ndarray, "asked"] | None = None
+        self, local_price: Float[np.ndarray, "asked prices"], rows: Int[np.ndarray, " asked"] | None = None
     ) -> Float[np.ndarray, "asked prices"]:
         """p_i at several local prices each."""
         here, own = self._here(rows)
@@ -145,8 +147,8 @@ class _OwnDemand:
         return power_kw
 
     def _here(
-        self, rows: Int[np.ndarray, "asked"] | None
-    ) -> tuple[Int[np.ndarray, "own"], Int[np.ndarray, "own"]]:
+        self, rows: Int[np.ndarray, " asked"] | None
+    ) -> tuple[Int[np.ndarray, " own"], Int[np.ndarray, " own"]]:
         own = self.own_of if rows is None else self.own_of[rows]
         here = np.flatnonzero(own >= 0)
         return here, own[here]
@@ -181,8 +183,8 @@ class DistrictStep:
         state: DualState,
         *,
         demand: Demand,
-        limit_kw: Float[np.ndarray, "limits"],
-        offset_kw: Float[np.ndarray, "limits"],
+        limit_kw: Float[np.ndarray, " limits"],
+        offset_kw: Float[np.ndarray, " limits"],
         rng: np.random.Generator | None = None,
     ) -> tuple[DualState, Negotiated]:
         """Negotiate; of limits whose meter stands elsewhere `limit_kw` and `offset_kw` are not looked at."""

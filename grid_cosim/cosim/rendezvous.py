@@ -47,7 +47,7 @@ class Rendezvous:
     `district_of` says which district each node of the whole graph belongs to, `here` which one this is.
     """
 
-    def __init__(self, district_of: Int[np.ndarray, "copies"], here: int) -> None:
+    def __init__(self, district_of: Int[np.ndarray, " copies"], here: int) -> None:
         self._district_of, self._here = district_of, here
         self._goes_on: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._stands: queue.SimpleQueue[_Stands | BaseException] = queue.SimpleQueue()
@@ -101,9 +101,9 @@ class Rendezvous:
 
     def __call__(
         self,
-        told: Int[np.ndarray, "told"],
+        told: Int[np.ndarray, " told"],
         values: Float[np.ndarray, "told features"],
-        heard: Int[np.ndarray, "heard"],
+        heard: Int[np.ndarray, " heard"],
     ) -> Float[np.ndarray, "heard features"]:
         """Called by the work: send a message, wait for those of the same round."""
         of = self._district_of[heard]
@@ -145,7 +145,7 @@ class Rendezvous:
 
 
 def _said(
-    message: Mapping[str, list[Any]], wanted: Int[np.ndarray, "wanted"], n_features: int
+    message: Mapping[str, list[Any]], wanted: Int[np.ndarray, " wanted"], n_features: int
 ) -> Float[np.ndarray, "wanted features"]:
     """The values of some nodes in a message; districts that do not go in step would be seen here."""
     row = {node: i for i, node in enumerate(message["nodes"])}

@@ -14,11 +14,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from grid_cosim.assembly import scenario_feeder
-from grid_cosim.controllers import Priced
 from grid_cosim.coordination import Copies, CurveStep, LinkOutage
 from grid_cosim.cosim import DistrictSim
 from grid_cosim.cosim.feeder import FeederSim
 from grid_cosim.cosim.rendezvous import Rendezvous
+from grid_cosim.deciding import Priced
 from grid_cosim.errors import CosimError
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.parting import district_of_homes
