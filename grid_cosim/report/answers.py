@@ -87,7 +87,10 @@ def _holds(results: StoredResults, controller: str, values: Values) -> bool | No
 
 def _served(controller: str, values: Values) -> bool | None:
     """Whether energy came in time and homes are as warm as without control."""
-    cold = is_good("cold_kelvin_hours_per_home", controller, values)
+    name = "cold_kelvin_hours_per_home"
+    cold = is_good(name, controller, values)
+    if controller == "uncontrolled" and not np.isnan(values[controller][name]):
+        cold = True  # which is what the others are held against
     return _all([is_good("unserved_energy_percent", controller, values), cold])
 
 
@@ -224,7 +227,7 @@ def _without_control(results: StoredResults, values: Values) -> str:
     run = results.runs["uncontrolled"]
     where, peak = _worst(run).figure, percent(values["uncontrolled"]["peak_loading_percent"])
     if is_good("peak_loading_percent", "uncontrolled", values):
-        return f"Even without control no limit is exceeded: {where} reaches {peak} of its."
+        return f"Even without control no limit is exceeded; {where} comes nearest, at {peak} of its limit."
     hours = hours_above(run, results.basis.dt_h)
     return f"Without control {where} reaches {peak} of its limit; limits are exceeded for {hours:g} h."
 

@@ -81,8 +81,10 @@ class FeederMap {
     context.setTransform(dense, 0, 0, dense, 0, 0);
     context.clearRect(0, 0, width, height);
     this._place(width, height);
+    const crowded = this.feeder.homes.points.length > 4000 && !this.byVoltage; // homes would hide the lines
+    if (crowded) this._drawHomes(context, look, width, height);
     this._drawLines(context, look, width, height);
-    this._drawHomes(context, look, width, height);
+    if (!crowded) this._drawHomes(context, look, width, height);
     this._drawSquares(context, look);
     this._drawWorst(context, look, width);
     if (this.feeder.located) this._drawScale(context, look, height);
@@ -166,7 +168,7 @@ class FeederMap {
   _drawHomes(context, look, width, height) {
     const { points } = this.feeder.homes;
     const count = points.length / 2;
-    const size = (count > 2000 ? 2.2 : count > 400 ? 4 : 6) * (this.byVoltage ? 1.5 : 1) * Math.min(2, Math.sqrt(this.view.zoom));
+    const size = (count > 2000 ? 1.6 : count > 400 ? 4 : 6) * (this.byVoltage ? 1.5 : 1) * Math.min(2, Math.sqrt(this.view.zoom));
     const colour = (home) => {
       if (!this.byVoltage) return look.home;
       const pu = this.values.homes[home];
