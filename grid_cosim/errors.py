@@ -20,6 +20,10 @@ def near_matches(wanted: str, known: Iterable[str], *, n: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
 
 
+_MANY_NAMES = 16
+"""Names that a message lists at most."""
+
+
 class MissingExtraError(GridCosimError):
     """A part of the package whose own dependencies are not installed."""
 
@@ -27,6 +31,20 @@ class MissingExtraError(GridCosimError):
         super().__init__(
             f"{part} needs the package {missing}, which is not installed. "
             f"Install it with: pip install 'grid-cosim[{extra}]'"
+        )
+
+
+class UnknownNameError(GridCosimError):
+    """A name that is not among those there are; says which are near, and some of those there are."""
+
+    def __init__(self, kind: str, wanted: str, known: Iterable[str], *, place: str = "") -> None:
+        names = [str(name) for name in known]
+        there = ", ".join(names[:_MANY_NAMES]) + (
+            f" and {len(names) - _MANY_NAMES:,} more" if names[_MANY_NAMES:] else ""
+        )
+        super().__init__(
+            f"No {kind} named {wanted!r}{f' {place}' if place else ''}.{near_matches(str(wanted), names)} "
+            f"There {'are' if len(names) != 1 else 'is'} {there or 'none'}."
         )
 
 

@@ -14,7 +14,9 @@ import typer
 
 from grid_cosim.cli.benchmark import benchmark
 from grid_cosim.cli.boundary import out
+from grid_cosim.cli.compare import compare
 from grid_cosim.cli.feeders import feeders
+from grid_cosim.cli.plot import plot
 from grid_cosim.cli.run import report, run
 from grid_cosim.cli.train import train
 
@@ -27,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run, feeders, train, report, benchmark):
+for command in (run, feeders, train, report, plot, compare, benchmark):
     app.command()(command)
 
 

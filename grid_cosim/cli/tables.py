@@ -32,14 +32,17 @@ def show_kpis(results: Any) -> None:
         for controller, run_values in values.items():
             good = is_good(name, controller, values, band)
             colour = {True: "green", False: "red", None: "default"}[good]
-            cells.append(f"[{colour}]{_number(run_values[name])}[/]")
+            cells.append(f"[{colour}]{number(run_values[name])}[/]")
         table.add_row(name, *cells)
     out.print(table)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A value with the digits that its size deserves; a dash where there is none."""
     if value != value:
         return "–"
-    if abs(value) < 1e-12 or 0.01 <= abs(value) < 1e6:
+    if abs(value) < 1e-12:
+        return "0.000"
+    if 0.01 <= abs(value) < 1e6:
         return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
     return f"{value:.1e}"

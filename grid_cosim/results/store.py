@@ -14,10 +14,10 @@ from typing import Any, Self
 import pandas as pd
 import tomlkit
 
-from grid_cosim.errors import ResultsError
+from grid_cosim.errors import ResultsError, UnknownNameError
 from grid_cosim.results.derived import TABLE_OF, summary, totals
 from grid_cosim.results.parquet import empty_table, read_parts, read_table, rows_in, write_table
-from grid_cosim.results.tables import TABLES, columns_of
+from grid_cosim.results.tables import TABLES
 from grid_cosim.results.writer import STATUS_FILE, Status, write_json
 
 FORMAT = 1
@@ -119,9 +119,10 @@ class Run:
         """The rows of a table, or some of its columns; a table without rows where the run wrote none.
 
         Whole tables stay in memory. `totals` and the summaries of runs that were recorded without them are
-        reckoned from the rows.
+        reckoned from the rows. Raises `UnknownNameError` for a table that there is not.
         """
-        columns_of(name)
+        if name not in TABLES:
+            raise UnknownNameError("table", name, TABLES)
         if name in self.tables:
             if columns is not None and isinstance(self.tables, StoredTables):
                 return self.tables.read(name, columns)
