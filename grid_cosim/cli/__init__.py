@@ -17,7 +17,8 @@ from grid_cosim.cli.boundary import out
 from grid_cosim.cli.compare import compare
 from grid_cosim.cli.feeders import feeders
 from grid_cosim.cli.plot import plot
-from grid_cosim.cli.run import report, run
+from grid_cosim.cli.report import report
+from grid_cosim.cli.run import run
 from grid_cosim.cli.train import train
 
 app = typer.Typer(

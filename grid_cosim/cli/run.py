@@ -1,4 +1,4 @@
-"""`grid-cosim run` and `grid-cosim report`: from a scenario to results, and the page of those anew."""
+"""`grid-cosim run`: from a scenario to results."""
 
 from __future__ import annotations
 
@@ -55,20 +55,3 @@ def run(
     show_warnings(results)
     show_kpis(results)
     out.print(f"Results in {target}, report in {target / 'report.html'}", soft_wrap=True, highlight=False)
-
-
-@bounded
-def report(
-    folder: Annotated[Path, typer.Argument(help="Results folder of an earlier run.")], debug: Debug = False
-) -> None:
-    """Write the KPIs and the report of a results folder anew, without running anything."""
-    from grid_cosim.analysis import Results
-    from grid_cosim.metrics import write_kpis
-    from grid_cosim.report import write_report
-
-    results = Results.load(folder)
-    write_kpis(results, folder)
-    path = write_report(results, folder / "report.html")
-    show_warnings(results)
-    show_kpis(results)
-    out.print(f"Wrote {path}", highlight=False, soft_wrap=True)

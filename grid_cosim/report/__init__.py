@@ -14,6 +14,7 @@ from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from grid_cosim.errors import GridCosimError
 from grid_cosim.plots.style import on_colour
 from grid_cosim.report import words
 from grid_cosim.report.answers import card, headline
@@ -25,11 +26,21 @@ __all__ = ["build_report", "write_report"]
 
 
 def write_report(results: StoredResults | Mapping[str, StoredResults], path: Path | str) -> Path:
-    """Write the report under a temporary name that replaces `path` in one go."""
+    """Write the report under a temporary name that replaces `path` in one go.
+
+    Raises `GridCosimError` where it cannot be written.
+    """
     final = Path(path)
+    page = build_report(results)
     partial = final.with_name(final.name + ".partial")
-    partial.write_text(build_report(results), encoding="utf-8")
-    partial.replace(final)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(final)
+    except OSError as error:
+        raise GridCosimError(
+            f"{final}: cannot be written ({error.strerror}). Choose another file."
+        ) from error
     return final
 
 

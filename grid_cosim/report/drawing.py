@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bokeh.models import Axis, ColumnDataSource, CustomJS, Legend, Span
+from bokeh.models import Axis, ColumnDataSource, CustomJS, Span
 from bokeh.plotting import figure
 
 from grid_cosim import plots
@@ -30,10 +30,21 @@ CURVES = {
 _SEEK = "window.dispatchEvent(new CustomEvent('seek', {detail: cb_obj.x}))"
 _INKED = {
     Axis: ["major_label_text_color", "axis_label_text_color"],
-    Legend: ["label_text_color"],
     Span: ["line_color"],
 }
 """What has the colour of quiet text, which is another one on a dark page."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name in a legend."""
+
+    label: str
+    colour: str
+    dash: str
+    """As SVG has it."""
+    curves: Sequence[str]
+    """Ids of what a click hides."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Drawing:
     """For the page's script."""
     colours: Mapping[str, str]
     """Of each run."""
+    legends: Mapping[str, Sequence[Entry]]
+    """Figure → its curves."""
     n_moments: int
     """On the slider."""
     each: Mapping[str, str]
@@ -65,6 +78,7 @@ def draw(cases: Cases) -> Drawing:
         figures=figures,
         payload=payload | {"ids": _ids(figures)},
         colours=colours,
+        legends={name: _legend(plot) for name, plot in figures.items()},
         n_moments=len(payload["times"]),
         each=_each(cases, frames),
         notes={case: note for case, (_, note) in feeders.items()},
@@ -84,6 +98,19 @@ def _figures(cases: Cases) -> dict[str, figure]:
         if cases.by_day:
             by_day(plot)
     return drawn
+
+
+def _legend(plot: figure) -> list[Entry]:
+    """For a legend of the page, which folds where there is little room; the figure's own is hidden."""
+    entries = []
+    for legend in plot.legend:
+        legend.visible = False
+        for item in legend.items:
+            glyph = item.renderers[-1].glyph
+            dash = " ".join(map(str, glyph.line_dash))
+            curves = [renderer.id for renderer in item.renderers]
+            entries.append(Entry(item.label.value, glyph.line_color, dash, curves))
+    return entries
 
 
 def _payload(
@@ -154,8 +181,6 @@ def _ids(figures: Mapping[str, figure]) -> dict[str, Any]:
                 "cursor": span.id,
                 "ticker": plot.xaxis[0].ticker.id,
                 "ticks": plot.xaxis[0].ticker.desired_num_ticks,
-                "legend": plot.legend[0].id if plot.legend else None,
-                "columns": plot.legend[0].ncols if plot.legend else 0,
             }
             for name, plot in figures.items()
             for span in plot.select({"type": Span})

@@ -160,6 +160,13 @@
       at("map").scrollIntoView({ behavior: "smooth" });
     });
   }
+  for (const button of every("button[data-curves]")) {
+    button.addEventListener("click", () => {
+      const shown = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", shown);
+      for (const id of button.dataset.curves.split(" ")) model(id).visible = shown;
+    });
+  }
   at("voltage").addEventListener("change", (event) => {
     map.byVoltage = event.target.checked;
     at("voltages").hidden = !event.target.checked;
@@ -216,7 +223,7 @@
     document.documentElement.dataset.theme = "light";
     map.paintNow(look("light"));
     for (const holder of holders()) {
-      const layers = canvases(holder).filter((canvas) => canvas.width && canvas.height);
+      const layers = canvases(holder).filter((canvas) => canvas.width > 100 && canvas.height > 100);
       if (!layers.length) continue;
       const [wide, high] = ["width", "height"].map((side) => Math.max(...layers.map((layer) => layer[side])));
       const copy = Object.assign(document.createElement("canvas"), { width: wide, height: high, className: "copy" });
@@ -239,13 +246,10 @@
     window.print();
   });
 
-  // Few ticks and narrow legends where there is little room.
+  // Few ticks where there is little room.
   const narrow = window.matchMedia("(max-width: 640px)");
   function fit() {
-    for (const { ticker, ticks, legend, columns: most } of page.ids.figures) {
-      model(ticker).desired_num_ticks = narrow.matches ? Math.min(ticks, 3) : ticks;
-      if (legend) model(legend).ncols = narrow.matches ? 2 : most;
-    }
+    for (const { ticker, ticks } of page.ids.figures) model(ticker).desired_num_ticks = narrow.matches ? Math.min(ticks, 3) : ticks;
   }
   narrow.addEventListener("change", fit);
   fit();

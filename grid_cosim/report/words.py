@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from grid_cosim.comparison import compare
 from grid_cosim.metrics import KPIS, is_good, kpis, told, voltage_band
 from grid_cosim.plots.curves import limits_shown
 from grid_cosim.report.agreement import AgreementRow, agreement_rows, priced_limits
@@ -78,11 +79,23 @@ def of(cases: Cases) -> Told:
 def _warnings(cases: Cases) -> list[str]:
     if not cases.several:
         return warnings(cases.together)
-    return [f"{case}: {text}" for case, results in cases.each.items() for text in warnings(results)]
+    beside = [text for text in compare(cases.each).warnings if not _of_one(text, cases)]
+    return beside + [f"{case}: {text}" for case, results in cases.each.items() for text in warnings(results)]
+
+
+def _of_one(text: str, cases: Cases) -> bool:
+    """Whether a warning is about one case alone, of which the report has its own words."""
+    return any(text.startswith(f"{case}: ") for case in cases.each)
 
 
 def _settings(cases: Cases) -> dict[str, list[str]] | None:
-    return None
+    if not cases.several:
+        return None
+    found = compare(cases.each).settings
+    return {
+        str(setting): [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in row]
+        for setting, row in zip(found.index, found.to_numpy(), strict=True)
+    }
 
 
 def _period(results: StoredResults) -> dict[str, Any]:
