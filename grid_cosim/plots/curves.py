@@ -15,6 +15,7 @@ from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, Span
 from bokeh.plotting import figure
 
 from grid_cosim.plots.style import (
+    BETWEEN,
     INK,
     block_starts,
     controller_colours,
@@ -58,7 +59,7 @@ def transformer_loading(results: StoredResults, *, limit: str | None = None, x_r
     for controller, colour in runs.items():
         look = {"source": source, "mode": "after", "legend_label": controller, "line_dash": dash[controller]}
         plot.step("time", f"loading_percent {controller}", color=colour, line_width=2, **look)
-    for controller in list(runs)[:1]:
+    for controller in {name.rpartition(BETWEEN)[0]: name for name in reversed(runs)}.values():
         look = {"source": source, "mode": "after", "legend_label": "limit"}
         plot.step("time", f"limit_percent {controller}", **_BOUND, **look)
     _finish(plot, source, list(runs), "@{loading_percent %s}{0.0} %%", from_zero_up=True)

@@ -168,13 +168,15 @@ def time_figure(
 def by_day(plot: figure) -> None:
     """Count days instead of naming dates: times are those of a year that begins with day 1."""
     plot.xaxis.formatter = DatetimeTickFormatter(
-        hours="%H:%M", days="day %j", months="day %j", hourmin="%H:%M", minutes="%H:%M"
+        hours="%H:%M", days="day %-j", months="day %-j", hourmin="%H:%M", minutes="%H:%M"
     )
-    plot.xaxis.formatter.context = DatetimeTickFormatter(hours="day %j", hourmin="day %j", minutes="day %j")
+    plot.xaxis.formatter.context = DatetimeTickFormatter(
+        hours="day %-j", hourmin="day %-j", minutes="day %-j", days="", months=""
+    )
     plot.xaxis.formatter.context_which = "start"
     plot.xaxis.formatter.hide_repeats = True
     for hover in plot.select({"type": HoverTool}):
-        hover.tooltips = [("time", "@time{day %j, %H:%M}"), *hover.tooltips[1:]]
+        hover.tooltips = [("time", "@time{day %-j, %H:%M}"), *hover.tooltips[1:]]
 
 
 def style(plot: figure) -> None:

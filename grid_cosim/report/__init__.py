@@ -61,7 +61,7 @@ def build_report(results: StoredResults | Mapping[str, StoredResults]) -> str:
         divs=dict.fromkeys(CURVES) | {name: Markup(div) for name, div in divs.items()},
         bokeh=Markup(_bokeh()),
         figures_script=Markup(_inside_script(script)),
-        payload=Markup(_inside_script(json.dumps(drawing.payload))),
+        payload=Markup(json.dumps(drawing.payload).replace("<", "\\u003c")),
     )
 
 

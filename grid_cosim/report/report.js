@@ -56,6 +56,7 @@
   const model = (id) => bokeh.get_model_by_id(id);
 
   const map = new FeederMap(at("feeder"), at("under"));
+  at("feeder").feederMap = map; // within reach of tests, and of who wants to look at its values
   const state = { column: page.start.column, moment: page.start.moment };
   const clock = new Intl.DateTimeFormat("en-GB", {
     weekday: "short", day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", timeZone: "UTC",
@@ -239,7 +240,6 @@
   const back = () => { fromPaper(); dress(); map.paint(); };
   window.addEventListener("beforeprint", toPaper);
   window.addEventListener("afterprint", back);
-  window.matchMedia("print").addEventListener("change", (event) => (event.matches ? toPaper() : back()));
   at("print").addEventListener("click", async () => {
     dress("light");
     for (let frame = 0; frame < 3; frame++) await new Promise((resume) => requestAnimationFrame(resume));
