@@ -106,19 +106,53 @@ def _heaviest_first(children: dict[str, list[str]], depth: Mapping[str, int]) ->
 def tree_places(topology: Topology, buses: Iterable[str] | None = None) -> dict[str, Place]:
     """A place for every bus: layer by layer downwards, each straight above the child with most behind it.
 
-    The drawing is as wide as 1.7 and as high as 1. Lines between a bus and its child do not cross.
+    Branches stand as close beside each other as they can (after Reingold & Tilford 1981). The drawing is as
+    wide as 1.7 and as high as 1. Lines between a bus and its child do not cross.
     """
     grown = forest(topology, buses)
-    column: dict[str, float] = {}
-    leaves = 0
+    aside: dict[str, int] = {}
+    outlines: dict[str, _Outline] = {}
     for root in grown.roots:
         for bus in _leaves_first(grown, root):
-            below = grown.children[bus]
-            column[bus] = column[below[0]] if below else float(leaves)
-            leaves += 0 if below else 1
+            outlines[bus] = _beside_each_other(grown.children[bus], outlines, aside)
+            outlines[bus].left.append(0)
+            outlines[bus].right.append(0)
+    _beside_each_other(grown.roots, outlines, aside)
+    column = {root: aside[root] for root in grown.roots}
+    for bus in sorted(grown.children, key=lambda bus: grown.depth[bus]):
+        column |= {child: column[bus] + aside[child] for child in grown.children[bus]}
     deepest = max(grown.depth.values(), default=0) or 1
-    wide = max(leaves - 1, 1)
+    wide = max(column.values(), default=0) or 1
     return {bus: (_ASPECT * column[bus] / wide, -grown.depth[bus] / deepest) for bus in column}
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """First and last column of what is behind a bus, counted from its own, the deepest layer first."""
+
+    left: list[int]
+    right: list[int]
+
+
+def _beside_each_other(
+    branches: Sequence[str], outlines: dict[str, _Outline], aside: dict[str, int]
+) -> _Outline:
+    """Put each branch beside those before it and note by how much; their outline, without what joins them."""
+    whole = _Outline([], [])
+    for branch in branches:
+        own = outlines.pop(branch)
+        if not whole.right:
+            aside[branch] = 0
+            whole = own
+            continue
+        shared = min(len(own.left), len(whole.right))
+        by = 1 + max(whole.right[-1 - layer] - own.left[-1 - layer] for layer in range(shared))
+        aside[branch] = by
+        left, right = [by + at for at in own.left], [by + at for at in own.right]
+        whole.right[len(whole.right) - shared :] = right[len(right) - shared :]
+        whole.left[:0] = left[: len(left) - shared]
+        whole.right[:0] = right[: len(right) - shared]
+    return whole
 
 
 def _leaves_first(grown: Forest, root: str) -> list[str]:

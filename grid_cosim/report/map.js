@@ -102,7 +102,7 @@ class FeederMap {
   }
 
   _place(width, height) {
-    const margin = 26;
+    const margin = 44; // room for the ring and beside the buttons
     const { span, located } = this.feeder;
     const [w, h] = [span[0] * 65535, span[1] * 65535];
     let sx = (width - 2 * margin) / w;

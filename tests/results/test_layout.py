@@ -64,6 +64,13 @@ def test_the_branch_with_most_behind_it_goes_straight_down_and_the_others_stand_
     assert places["Bus-5"] == pytest.approx((1.7, -0.5))
 
 
+def test_stubs_of_a_street_stand_in_one_column_beside_it():
+    street = [(1, 2), (2, 3), (3, 4), (1, 11), (2, 12), (3, 13)]
+    places = tree_places(network(street, [(0, 1)], {0}))
+    assert {places[f"Bus-{stub}"][0] for stub in (11, 12, 13)} == {1.7}
+    assert {places[f"Bus-{bus}"][0] for bus in (0, 1, 2, 3, 4)} == {0.0}
+
+
 def test_high_voltage_is_on_top_whichever_way_lines_are_written():
     grown = forest(STREET)
     assert grown.roots == ["Bus-0"]
