@@ -26,7 +26,7 @@ _SHOWN = 12
 """Settings whose difference the text tells at most; `settings` has all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """What comes of comparing; every table has a column per results."""
 

@@ -9,7 +9,8 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from grid_cosim.cli.boundary import Debug, bounded, err, out
+from grid_cosim.cli import completion
+from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
 from grid_cosim.cli.tables import number
 from grid_cosim.errors import GridCosimError, UnknownNameError
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @bounded
 def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B ...", help="Results folders.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN_A RUN_B ...", help="Results folders.", autocompletion=completion.runs),
+    ],
     names: Annotated[
         str | None, typer.Option(help="What to call them, comma-separated; their folders if left out.")
     ] = None,
@@ -29,11 +33,15 @@ def compare(
     file: Annotated[
         Path | None, typer.Option("--out", help="Write the KPIs to this CSV file, too: a row per number.")
     ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Compare the KPIs of several runs, with what differs between their scenarios and what that forbids.
 
-    Example: grid-cosim compare runs/cold_evening runs/seed_2 --controllers consensus
+    For example:
+        grid-cosim compare runs/cold_evening runs/seed_2
+        grid-cosim compare runs/a runs/b --controllers consensus --out kpis.csv
     """
     from grid_cosim.comparison import compare as beside_each_other
     from grid_cosim.results import StoredResults
@@ -47,17 +55,29 @@ def compare(
     for name in wanted:
         if name not in known:
             raise UnknownNameError("controller", name, known, place="in these results")
+    screen = Screen(as_json=as_json, quiet=quiet)
     for warning in found.warnings:
-        err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    _show_settings(found)
+        screen.warn(warning)
+    _show_settings(screen, found)
     for controller in wanted:
-        _show(found, controller)
+        _show(screen, found, controller)
     alone = [f"{name} ({run})" for run, one in loaded.items() for name in one.runs if name not in common]
     if alone and controllers is None:
-        out.print(f"Only in one of them: {', '.join(alone)}.", highlight=False)
+        screen.say(f"Only in one of them: {', '.join(alone)}.")
     if file is not None:
         _write(found, wanted, file)
-        out.print(f"Wrote {file}", highlight=False, soft_wrap=True)
+        screen.say(f"Wrote {file}")
+        screen.bare(file)
+    screen.document(_document(found, wanted))
+
+
+def _document(found: Comparison, controllers: list[str]) -> dict[str, Any]:
+    """The same for machines: settings that differ, and KPIs by controller and results."""
+    kpis = {
+        name: {str(run): values.to_dict() for run, values in found.of(name).items()} for name in controllers
+    }
+    settings = {str(path): dict(values) for path, values in found.settings.iterrows()}
+    return {"settings": settings, "kpis": kpis}
 
 
 def named(folders: list[Path], names: str | None) -> list[str]:
@@ -76,20 +96,20 @@ def _listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _show_settings(found: Comparison) -> None:
+def _show_settings(screen: Screen, found: Comparison) -> None:
     """What differs in the scenario."""
     if not len(found.settings):
-        out.print("The scenarios are the same.", highlight=False)
+        screen.say("The scenarios are the same.")
         return
     table = _table("What differs in the scenario")
     for name in found.results:
         table.add_column(name, overflow="fold")
     for path, values in found.settings.iterrows():
         table.add_row(str(path), *(_escaped(value) for value in values))
-    out.print(table)
+    screen.table(table)
 
 
-def _show(found: Comparison, controller: str) -> None:
+def _show(screen: Screen, found: Comparison, controller: str) -> None:
     """KPIs of a controller, and for two results by how much the second is more."""
     values = found.of(controller)
     values = values.loc[[name for name in found.told if values.loc[name].notna().any()]]
@@ -103,7 +123,7 @@ def _show(found: Comparison, controller: str) -> None:
         cells = [number(value) for value in row]
         change = row.iloc[-1] - row.iloc[0]
         table.add_row(str(kpi), *cells, *([f"{'+' if change > 0.0 else ''}{number(change)}"] if two else []))
-    out.print(table)
+    screen.table(table)
 
 
 def _table(title: str) -> Table:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grid_cosim.cli.boundary import Debug, bounded, err, out
+from grid_cosim.cli import completion
+from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
 from grid_cosim.errors import GridCosimError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 @bounded
 def plot(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Results folder of an earlier run.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Results folder of an earlier run.", autocompletion=completion.runs
+        ),
+    ],
     figures: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,11 +49,15 @@ def plot(
         Path | None,
         typer.Option("--out", help="Folder, or for one figure a file; RUN/figures if left out."),
     ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Draw figures for papers: exact sizes, vectors, colours that everybody can tell apart.
+    """Draw figures for papers: exact sizes, vectors, curves that can be told apart without colours, too.
 
-    Example: grid-cosim plot runs/cold_evening --figure loading --figure map --width 180 --format svg
+    For example:
+        grid-cosim plot runs/cold_evening
+        grid-cosim plot runs/cold_evening --figure loading --width 180 --format svg
     """
     from grid_cosim.plots import paper
     from grid_cosim.results import StoredResults
@@ -61,18 +71,20 @@ def plot(
     chosen = None
     if controllers is not None:
         chosen = [name.strip() for name in controllers.split(",") if name.strip()]
+    screen, drawn = Screen(as_json=as_json, quiet=quiet), []
     for name, path in files.items():
         try:
             figure = _drawn(results, name, chosen, limit, width)
-        except UnknownNameError:
-            raise
-        except GridCosimError as nothing:
+        except paper.NothingToDrawError as nothing:
             if figures:
                 raise
-            err.print(f"{name}: {nothing}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            screen.note(f"{name}: {nothing}")
             continue
         paper.save_figure(figure, path, of=results)
-        out.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+        screen.say(f"Wrote {path}")
+        drawn.append(path)
+    screen.bare(*drawn)
+    screen.document({"figures": drawn})
 
 
 def _drawn(

@@ -7,16 +7,21 @@ from typing import Annotated
 
 import typer
 
-from grid_cosim.cli.boundary import Debug, bounded, out
+from grid_cosim.cli import completion
+from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
 from grid_cosim.cli.compare import named
-from grid_cosim.cli.tables import show_kpis, show_warnings
+from grid_cosim.cli.tables import results_document, show_results
 
 
 @bounded
 def report(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN_A [RUN_B ...]", help="Results folders; several are put on one page."),
+        typer.Argument(
+            metavar="RUN_A [RUN_B ...]",
+            help="Results folders of earlier runs; several are put on one page.",
+            autocompletion=completion.runs,
+        ),
     ],
     names: Annotated[
         str | None, typer.Option(help="What to call several, comma-separated; their folders if left out.")
@@ -24,30 +29,40 @@ def report(
     file: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Page to write; report.html in the folder, or comparison.html for several."
+            "--out",
+            help="Page to write; if left out, report.html in the folder, comparison.html for several.",
         ),
     ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Write the KPIs and the report of a results folder anew, or one report of several; nothing is run.
 
-    Example: grid-cosim report runs/cold_evening runs/seed_2 --out compare.html
+    For example:
+        grid-cosim report runs/cold_evening
+        grid-cosim report runs/cold_evening --json
+        grid-cosim report runs/cold_evening runs/seed_2 --out compare.html
     """
     from grid_cosim.analysis import Results
     from grid_cosim.metrics import write_kpis
     from grid_cosim.report import write_report
 
+    screen = Screen(as_json=as_json, quiet=quiet)
     if len(folders) > 1:
-        loaded = {
-            name: Results.load(folder) for name, folder in zip(named(folders, names), folders, strict=True)
+        called = named(folders, names)
+        loaded = {name: Results.load(folder) for name, folder in zip(called, folders, strict=True)}
+        page = write_report(loaded, Path("comparison.html") if file is None else file)
+        document = {
+            name: results_document(loaded[name], at) for name, at in zip(called, folders, strict=True)
         }
-        target = Path("comparison.html") if file is None else file
-        out.print(f"Wrote {write_report(loaded, target)}", highlight=False, soft_wrap=True)
-        return
-    (folder,) = folders
-    results = Results.load(folder)
-    write_kpis(results, folder)
-    path = write_report(results, folder / "report.html" if file is None else file)
-    show_warnings(results)
-    show_kpis(results)
-    out.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+    else:
+        (folder,) = folders
+        results = Results.load(folder)
+        write_kpis(results, folder)
+        page = write_report(results, folder / "report.html" if file is None else file)
+        show_results(results, screen)
+        document = results_document(results, folder)
+    screen.say(f"Wrote {page}")
+    screen.bare(page)
+    screen.document(document)

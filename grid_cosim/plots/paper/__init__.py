@@ -23,6 +23,7 @@ try:
         FORMATS,
         SINGLE_MM,
         Figure,
+        NothingToDrawError,
         save_figure,
     )
 except ModuleNotFoundError as error:
@@ -52,6 +53,7 @@ __all__ = [
     "OF_A_LIMIT",
     "SINGLE_MM",
     "Figure",
+    "NothingToDrawError",
     "duration",
     "energy",
     "kpi_bars",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from grid_cosim import metrics
-from grid_cosim.errors import GridCosimError, UnknownNameError
+from grid_cosim.errors import UnknownNameError
 from grid_cosim.metrics import KPIS
-from grid_cosim.plots.paper.style import SINGLE_MM, Figure, hands, in_the_look, sheet
+from grid_cosim.plots.paper.style import SINGLE_MM, Figure, NothingToDrawError, hands, in_the_look, sheet
 from grid_cosim.results import StoredResults
 
 READ_FIRST = (
@@ -72,7 +72,7 @@ def _chosen(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
             raise UnknownNameError("KPI", name, KPIS)
     shown = [name for name in (READ_FIRST if wanted is None else wanted) if name in known]
     if not shown:
-        raise GridCosimError("None of these KPIs has a value in these results: nothing to draw.")
+        raise NothingToDrawError("None of these KPIs has a value in these results")
     return shown
 
 

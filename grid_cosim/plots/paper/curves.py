@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from grid_cosim.errors import GridCosimError, UnknownNameError
+from grid_cosim.errors import UnknownNameError
 from grid_cosim.metrics import voltage_band
 from grid_cosim.plots.curves import limits_shown
 from grid_cosim.plots.paper.style import (
@@ -17,6 +17,7 @@ from grid_cosim.plots.paper.style import (
     SINGLE_MM,
     Figure,
     Hand,
+    NothingToDrawError,
     from_zero,
     hands,
     in_the_look,
@@ -73,18 +74,18 @@ def duration(
     """Load duration curve: for how many hours the loading of a limit was at least so much."""
     shown = _limit(results, limit)
     drawn = _with_rows(results, hands(results, controllers), "limits")
+    rows = {name: _loadings(results, name, shown) for name in drawn}
+    if not any(len(of_run) for of_run in rows.values()):
+        raise NothingToDrawError(f"The loading of {shown} is not known in any step")
     figure, (axis,) = sheet(width_mm, 55.0)
-    for name, hand in drawn.items():
-        rows = frame(
-            results, "limits", name, columns=["loading_percent", "limit_percent"], where={"limit": shown}
-        )
-        falling = np.sort(rows["loading_percent"].dropna().to_numpy())[::-1]
-        kept = np.unique(
-            np.linspace(0, len(falling) - 1, min(len(falling), _MOST_POINTS)).round().astype(int)
-        )
+    for name, hand in ((name, drawn[name]) for name in drawn if len(rows[name])):
+        falling = np.sort(rows[name]["loading_percent"].to_numpy())[::-1]
+        some = np.linspace(0, len(falling) - 1, min(len(falling), _MOST_POINTS))
+        kept = np.unique(some.round().astype(int))
         hours = results.basis.dt_h * np.append(kept, len(falling))
         axis.plot(hours, _held(falling[kept]), drawstyle="steps-post", label=name, **hand.line)
-    for number, percent in enumerate(np.unique(rows["limit_percent"].to_numpy())):  # several: it moved
+    percents = np.unique(pd.concat(rows.values())["limit_percent"])
+    for number, percent in enumerate(percents):  # several: it moved
         axis.axhline(percent, label=None if number else "limit", **_LIMIT)
     axis.set_ylabel(f"loading of {shown}, %")
     axis.set_xlabel("duration, h")
@@ -111,7 +112,7 @@ def price(
     wanted = _with_rows(results, hands(results, controllers), "limits")
     drawn = {name: hand for name, hand in wanted.items() if _priced(results.runs[name])}
     if not drawn:
-        raise GridCosimError("Under none of these controllers there was a congestion price: nothing to draw.")
+        raise NothingToDrawError("Under none of these controllers there was a congestion price")
     common = {name: hand for name, hand in drawn.items() if _is_common(results.runs[name])}
     drawn = drawn if controllers is not None else common or drawn
     figure, (axis,) = sheet(width_mm, 50.0)
@@ -175,7 +176,7 @@ def temperature(
     }
     drawn = {name: hand for name, hand in wanted.items() if len(bands[name])}
     if not drawn:
-        raise GridCosimError("No home of these results has an indoor temperature: nothing to draw.")
+        raise NothingToDrawError("No home of these results has an indoor temperature")
     figure, (axis,) = sheet(width_mm, 55.0)
     for name, hand in drawn.items():
         band = _every_so_often(bands[name])
@@ -198,11 +199,15 @@ def voltage(
 
     With the ends of the permitted band, but for one beyond 1 pu that no voltage comes near.
     """
-    drawn = _with_rows(results, hands(results, controllers), "totals")
+    wanted = _with_rows(results, hands(results, controllers), "totals")
+    grids = {name: _voltages(results.runs[name]) for name in wanted}
+    drawn = {name: hand for name, hand in wanted.items() if grids[name]["vm_min_pu"].notna().any()}
+    if not drawn:
+        raise NothingToDrawError("The voltage is not known in any step")
     figure, (axis,) = sheet(width_mm, 55.0)
     on, dt_h = blocks(results, most=_MOST_POINTS), results.basis.dt_h
     for name, hand in drawn.items():
-        grid = _voltages(results.runs[name])
+        grid = grids[name]
         starts = on.starts[on.starts < len(grid)]
         low = np.fmin.reduceat(grid["vm_min_pu"].to_numpy(dtype=float), starts)
         high = np.fmax.reduceat(grid["vm_max_pu"].to_numpy(dtype=float), starts)
@@ -236,15 +241,22 @@ def _with_rows(results: StoredResults, wanted: dict[str, Hand], table: str) -> d
     """Those of the controllers for which there is something to draw."""
     drawn = {name: hand for name, hand in wanted.items() if _has_rows(results.runs[name], table)}
     if not drawn:
-        raise GridCosimError(
-            f"There are no rows of the table {table!r} for {', '.join(wanted)}: nothing to draw. "
-            "The section [record] of the scenario says what is recorded."
+        raise NothingToDrawError(
+            f"There are no rows of the table {table!r} for {', '.join(wanted)}",
+            remedy="The section [record] of the scenario says what is recorded.",
         )
     return drawn
 
 
 def _has_rows(run: Run, table: str) -> bool:
     return len(run.table(table, ["time"])) > 0 if table == "totals" else run.n_rows(table) > 0
+
+
+def _loadings(results: StoredResults, controller: str, limit: str) -> pd.DataFrame:
+    """Loading and limit in the steps in which the loading is known."""
+    columns = ["loading_percent", "limit_percent"]
+    rows = frame(results, "limits", controller, columns=columns, where={"limit": limit})
+    return rows.dropna(subset="loading_percent")
 
 
 def _priced(run: Run) -> bool:

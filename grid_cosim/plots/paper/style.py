@@ -111,6 +111,13 @@ def _look() -> Iterator[None]:
         yield
 
 
+class NothingToDrawError(GridCosimError):
+    """Results in which there is nothing of what a figure shows."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(f"{what}: nothing to draw." + (f" {remedy}" if remedy else ""))
+
+
 @dataclass(frozen=True)
 class Hand:
     """How one controller is drawn."""
