@@ -53,16 +53,15 @@ def report(
         called = named(folders, names)
         loaded = {name: Results.load(folder) for name, folder in zip(called, folders, strict=True)}
         page = write_report(loaded, Path("comparison.html") if file is None else file)
-        document = {
-            name: results_document(loaded[name], at) for name, at in zip(called, folders, strict=True)
-        }
+        each = {name: results_document(loaded[name], at) for name, at in zip(called, folders, strict=True)}
+        document = {"report": page, "results": each}
     else:
         (folder,) = folders
         results = Results.load(folder)
         write_kpis(results, folder)
         page = write_report(results, folder / "report.html" if file is None else file)
         show_results(results, screen)
-        document = results_document(results, folder)
+        document = results_document(results, folder) | {"report": page}
     screen.say(f"Wrote {page}")
     screen.bare(page)
     screen.document(document)

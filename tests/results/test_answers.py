@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from grid_cosim import Results, plots
+from grid_cosim.cli import app
 from grid_cosim.metrics import kpis
 from grid_cosim.plots.style import dashes, on_colour
 from grid_cosim.report import build_report
@@ -168,6 +171,22 @@ def test_settings_that_differ_are_told_and_a_single_run_says_nothing_of_them(res
     assert "<code>coordination.rounds</code>" in section
     assert "<code>title</code>" not in section
     assert 'id="settings"' not in build_report(results)
+
+
+def test_the_command_puts_several_folders_on_one_page(results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results.save("one")
+    later(results, days=1).save("two")
+    both = ["report", "one", "two"]
+    shown = CliRunner().invoke(app, [*both, "--names", "today,tomorrow", "--out", "new/page.html"])
+    assert shown.exit_code == 0, shown.output
+    page = Path("new/page.html").read_text(encoding="utf-8")
+    assert "comparison of 2 results" in page
+    assert 'value="tomorrow · consensus"' in page
+    wrong = CliRunner().invoke(app, [*both, "--names", "today"])
+    assert wrong.exit_code == 2
+    assert "--names gives 1 names for 2 folders" in wrong.stderr
+    assert not Path("one/report.html").exists()
 
 
 def test_colours_tell_controllers_and_cases_apart():
