@@ -84,14 +84,14 @@ def controller_colours(controllers: Iterable[str]) -> dict[str, str]:
 
 
 def dashes(controllers: Iterable[str]) -> dict[str, list[int]]:
-    """Dashes of each controller's curves, or each case's where there are several; none: a solid line."""
+    """Dashes of each run's curves; none: a solid line. Many runs of several cases have those of their case."""
     names = list(controllers)
     cases = list(dict.fromkeys(name.rpartition(BETWEEN)[0] for name in names))
-    if len(cases) > 1:
-        return {
-            name: _CASE_DASHES[cases.index(name.rpartition(BETWEEN)[0]) % len(_CASE_DASHES)] for name in names
-        }
-    return {name: _DASHES.get(name.rpartition(BETWEEN)[2], []) for name in names}
+    if len(cases) == 1:
+        return {name: _DASHES.get(name.rpartition(BETWEEN)[2], []) for name in names}
+    few = len(names) <= len(_CASE_DASHES)
+    pattern = {name: names.index(name) if few else cases.index(name.rpartition(BETWEEN)[0]) for name in names}
+    return {name: _CASE_DASHES[pattern[name] % len(_CASE_DASHES)] for name in names}
 
 
 def on_colour(colour: str) -> str:

@@ -195,8 +195,9 @@ def test_colours_tell_controllers_and_cases_apart():
     assert two["a · consensus"] == plots.controller_colours(["consensus"])["consensus"]
     seeds = plots.controller_colours([f"{seed} · consensus" for seed in range(6)])
     assert len(set(seeds.values())) == 6
-    dashed = dashes(two)
-    assert dashed["a · consensus"] == dashed["a · uncontrolled"] != dashed["b · consensus"]
+    assert len({tuple(dash) for dash in dashes(two).values()}) == 4
+    many = dashes(f"{case} · {run}" for case in "ab" for run in ("x", "y", "z", "v"))
+    assert many["a · x"] == many["a · y"] != many["b · x"]
 
 
 def test_text_on_a_colour_is_black_or_white_whichever_has_more_contrast():
