@@ -84,7 +84,7 @@ def controller_colours(controllers: Iterable[str]) -> dict[str, str]:
 
 
 def dashes(controllers: Iterable[str]) -> dict[str, list[int]]:
-    """Dashes of each run's curves; none: a solid line. Many runs of several cases have those of their case."""
+    """Dashes of each run's curves; none: a solid line. Many runs of several cases have their case's."""
     names = list(controllers)
     cases = list(dict.fromkeys(name.rpartition(BETWEEN)[0] for name in names))
     if len(cases) == 1:
