@@ -36,9 +36,12 @@ def results() -> Results:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, results) -> Path:
-    """Three pages: of a run, of a network without coordinates, and of two runs beside each other."""
+    """Pages of a run, of one with lower limits, of a network without coordinates, and of two runs."""
     folder = tmp_path_factory.mktemp("reports")
     write_report(results, folder / "one.html")
+    limits = results.topology.limits.assign(limit_percent=60.0)
+    lower = dataclasses.replace(results, topology=dataclasses.replace(results.topology, limits=limits))
+    write_report(lower, folder / "lower.html")
     other = synthetic_results(street_topology(1, 5, located=False), ("uncontrolled", "consensus"), n_steps=48)
     write_report(other, folder / "tree.html")
     write_report({"now": results, "later": _later(other, days=30)}, folder / "two.html")
@@ -173,15 +176,18 @@ PIXEL = f"""() => {{
 }}"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_transformer_has_the_colour_of_its_loading(visit, results, scheme):
-    page = visit("one.html", colour_scheme=scheme)
+@pytest.mark.parametrize(
+    ("name", "scheme", "limit_percent"), [("one.html", "light", 100.0), ("lower.html", "dark", 60.0)]
+)
+def test_a_transformer_has_the_colour_of_its_share_of_the_limit(visit, results, name, scheme, limit_percent):
+    page = visit(name, colour_scheme=scheme)
     controller = page.locator("input[name=controller]:checked").get_attribute("value")
     palette = loading_palette(dark=scheme == "dark")
     for moment in (0, 30):
         move_to(page, moment)
         loading = np.round(column_at(results, controller, "limits", "loading_percent", moment), 1)
-        wanted = [palette[min(len(palette) - 1, int(share / 120.0 * len(palette)))] for share in loading]
+        shares = 100.0 * loading / limit_percent
+        wanted = [palette[min(len(palette) - 1, int(share / 120.0 * len(palette)))] for share in shares]
         drawn = ["#{:02x}{:02x}{:02x}".format(*colour[:3]) for colour in page.evaluate(PIXEL)]
         assert drawn == wanted
 
