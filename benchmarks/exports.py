@@ -2,9 +2,9 @@
 
     python benchmarks/exports.py [SOURCE ...]
 
-Runs two hours of a cold evening on each network, exports every step to OpenDSS, power-grid-model and PyPSA, lets
-these solve what was written, and compares with the recorded voltages at every bus and step. Recorded is in single
-precision, to 6e-8 pu. Needs the extras [dev] and [pypsa].
+Runs two hours of a cold evening on each network, exports every step to OpenDSS, power-grid-model and PyPSA,
+lets these solve what was written, and compares with the recorded voltages at every bus and step. Recorded is
+in single precision, to 6e-8 pu. Needs the extra [dev].
 """
 
 from __future__ import annotations
