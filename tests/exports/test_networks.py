@@ -191,3 +191,11 @@ def test_the_kept_network_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     wave = 0.5 + 0.4 * np.sin(np.array([300, 301]) / 3.0)
     np.testing.assert_allclose(saved.series["F_pload"], wave)
     assert "profiles" not in saved.net
+
+
+def test_saved_anew_results_keep_their_network(results: Results, tmp_path: Path) -> None:
+    results.save(tmp_path / "copy")
+    again = Results.load(tmp_path / "copy")
+    assert (again.to_opendss() / "loadshapes.dss").read_bytes() == (
+        results.to_opendss(tmp_path / "case") / "loadshapes.dss"
+    ).read_bytes()
