@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
-from grid_cosim.cli.boundary import Debug, bounded, err, out
+from grid_cosim.cli import completion
+from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
 from grid_cosim.exports.formats import FORMATS
 
 
 @bounded
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Results folder of a run.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Results folder of a run.", autocompletion=completion.runs),
+    ],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")],
     target: Annotated[
         Path | None, typer.Option("--out", help="Folder to write; RUN/exports/FORMAT if left out.")
@@ -29,11 +33,15 @@ def export(
     time: Annotated[
         str | None, typer.Option(help="The same by a time within it, such as 2016-01-04T18:30.")
     ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Write a run for another tool: tables, maps, or the network as a case that it solves.
 
-    Example: grid-cosim export runs/cold_evening --to opendss --controller uncontrolled
+    For example:
+        grid-cosim export runs/cold_evening --to opendss
+        grid-cosim export runs/cold_evening --to pandapower --time 2016-01-04T18:30
     """
     from grid_cosim.analysis import Results
     from grid_cosim.exports import export as write_export
@@ -41,6 +49,9 @@ def export(
     written = write_export(
         Results.load(folder), to=to, out=target, controller=controller, step=step, time=time
     )
+    screen = Screen(as_json=as_json, quiet=quiet)
     for note in written.notes:
-        err.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"Wrote {written.folder}", markup=False, highlight=False, soft_wrap=True)
+        screen.note(f"note: {note}")
+    screen.say(f"Wrote {written.folder}")
+    screen.bare(written.folder)
+    screen.document({"folder": written.folder, "notes": written.notes})

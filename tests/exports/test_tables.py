@@ -155,6 +155,11 @@ def test_the_command_writes_and_says_where(results: Results, tmp_path: Path) -> 
             {"controller": "optimum"},
             "no run of the controller 'optimum'. Choose one of uncontrolled, con",
         ),
+        (
+            "geojson",
+            {"step": 2},
+            "about all steps. Leave the step away; it is for pandapower, opendss, power-gr",
+        ),
         ("pandapower", {"step": 4}, "no step 4. Give one from 0 to 3"),
         (
             "pandapower",
