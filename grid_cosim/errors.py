@@ -48,6 +48,14 @@ class ResultsError(GridCosimError):
         super().__init__(f"{path}: {problem}" + (f". {remedy}" if remedy else ""))
 
 
+class ExportError(GridCosimError):
+    """An export that a format or a run has no room for: says why, and what would help."""
+
+    def __init__(self, to: str, problem: str, *, remedy: str) -> None:
+        self.to = to
+        super().__init__(f"Export to {to}: {problem}. {remedy}.")
+
+
 class GraphError(GridCosimError):
     """A communication graph over which the members of a limit cannot agree."""
 

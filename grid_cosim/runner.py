@@ -21,6 +21,7 @@ from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
 from grid_cosim.events import moving_limits
 from grid_cosim.feeder import Feeder, Solvers
+from grid_cosim.feeder.saving import save_network
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
 from grid_cosim.metrics import write_kpis
@@ -99,6 +100,7 @@ def run(
                 *solver_notes,
             ],
         )
+        save_network(feeder, folder, scenario.time.quarters())
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0, scenario.time.n_steps)
             with _leaving_a_note(folder):

@@ -170,6 +170,8 @@ class StoredResults:
     """What a reader must know before the numbers; shown at the top of the report."""
     notes: tuple[str, ...] = ()
     """What was assumed; shown with the assumptions."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where it was loaded from: further files lie there, such as the network; None if it was not loaded."""
 
     @property
     def complete(self) -> bool:
@@ -224,6 +226,7 @@ class StoredResults:
                 runs={controller: _load_run(folder / controller) for controller in status["controllers"]},
                 warnings=tuple(status["warnings"]),
                 notes=tuple(status["notes"]),
+                folder=folder,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:  # files that are missing or changed
             raise ResultsError(
