@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
@@ -42,6 +42,7 @@ def test_monotone_rows_never_rise_and_falling_rows_stay(curve: np.ndarray) -> No
     np.testing.assert_array_equal(monotone(falling), falling)
 
 
+@example(np.tile([1.0, 1e-12, 1e-12, 1e-12, 1e-12, 1e-12], (4, 1)))
 @given(ROWS)
 def test_a_crossing_lies_where_the_row_is_zero_or_safely_above(curve: np.ndarray) -> None:
     prices = np.tile(np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0]), (4, 1))

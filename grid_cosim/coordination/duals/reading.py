@@ -52,7 +52,7 @@ def crossing(
     inside = over.any(axis=1) & ~over[:, -1]
     share = np.where(inside, high, 0.0) / np.where(inside, high - low, 1.0)
     below, above = prices[row, right - 1], prices[row, right]
-    price = below + share * (above - below)
+    price = below + np.minimum(share, 1.0) * (above - below)  # a low end within rounding may be above 0
     price = np.where(inside, np.maximum(price, _if_bent(curve, prices, right)), price)
     if widest is not None:
         apart = above - below > (widest - 1.0) * np.minimum(np.abs(above), np.abs(below))
