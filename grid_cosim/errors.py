@@ -48,6 +48,13 @@ class ResultsError(GridCosimError):
         super().__init__(f"{path}: {problem}" + (f". {remedy}" if remedy else ""))
 
 
+class StateError(GridCosimError):
+    """A state that cannot be kept in a file, or a file that holds none."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+
+
 class GraphError(GridCosimError):
     """A communication graph over which the members of a limit cannot agree."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grid_cosim.feeder.network import Feeder, load_feeder
     from grid_cosim.feeder.power_flow import AGREEMENT_PU, PandapowerFlow, PowerFlow
     from grid_cosim.feeder.power_grid import PowerGridFlow
-    from grid_cosim.feeder.snapshot import Snapshot, VoltageCheck
+    from grid_cosim.feeder.snapshot import FlowMemory, Snapshot, VoltageCheck
     from grid_cosim.feeder.solvers import Chosen, Solver, Solvers, choose_power_flow
 
 _HOME = {
@@ -26,6 +26,7 @@ _HOME = {
     "Chosen": "solvers",
     "Feeder": "network",
     "FeederInfo": "catalogue",
+    "FlowMemory": "snapshot",
     "Gauges": "gauges",
     "Limits": "limits",
     "PandapowerFlow": "power_flow",
@@ -48,6 +49,7 @@ __all__ = [
     "Chosen",
     "Feeder",
     "FeederInfo",
+    "FlowMemory",
     "Gauges",
     "Limits",
     "PandapowerFlow",

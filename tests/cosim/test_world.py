@@ -20,12 +20,12 @@ from grid_cosim.errors import CosimError, HorizonError, PowerFlowError, RunError
 from grid_cosim.feeder import Feeder, PandapowerFlow, PowerGridFlow, Snapshot, power_grid
 from grid_cosim.feeder.equations import Equations, read_equations
 from grid_cosim.neighbourhood import Neighbourhood
-from grid_cosim.results import TABLES, read_table
+from grid_cosim.results import load_run
 from tests.cosim.builders import START, DivergesAt, small_feeder, small_neighbourhood
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    return {name: read_table(path, name) for name in TABLES if (path := folder / f"{name}.parquet").is_file()}
+    return dict(load_run(folder).tables)
 
 
 def status(folder: Path) -> tuple[str, str]:
