@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from grid_cosim.cli.boundary import Debug, Overrides, bounded, out, progress_bars
+from grid_cosim.cli.boundary import Debug, Overrides, bounded, err, out, progress_bars
 from grid_cosim.cli.tables import show_kpis, show_warnings
 
 
@@ -21,6 +21,15 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Results folder; runs/<scenario> if left out.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the same command was interrupted.")
+    ] = False,
+    checkpoint_s: Annotated[
+        float,
+        typer.Option(
+            "--checkpoint-every", min=0.0, metavar="SECONDS", help="How much work may be lost to a crash."
+        ),
+    ] = 30.0,
     debug: Debug = False,
 ) -> None:
     """Run a scenario under each of its controllers, on identical homes, weather and arrivals.
@@ -36,8 +45,11 @@ def run(
     loaded = load_scenario(scenario, changes)
     target = Path("runs") / scenario.stem if folder is None else folder
 
+    from grid_cosim.resuming import Left
     from grid_cosim.runner import run as run_scenario
 
+    if resume:
+        err.print(f"Resuming: {Left.by(target).said}", highlight=False, soft_wrap=True)
     with progress_bars() as bars:
         preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)
         tasks: dict[str, Any] = {}
@@ -50,7 +62,7 @@ def run(
             if done:
                 bars.update(tasks[controller], completed=done, note="")
 
-        results = run_scenario(loaded, out=target, progress=advance)
+        results = run_scenario(loaded, out=target, progress=advance, resume=resume, checkpoint_s=checkpoint_s)
         bars.update(preparing, completed=1)
     show_warnings(results)
     show_kpis(results)
