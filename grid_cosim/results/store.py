@@ -293,7 +293,7 @@ class StoredTables(Mapping[str, pd.DataFrame]):
         if table not in TABLES:
             return False
         paths = self._paths(str(table))
-        return (self.checkpoint is not None and bool(paths)) or all(path.is_file() for path in paths)
+        return bool(paths) and (self.checkpoint is not None or paths[0].is_file())
 
     def __iter__(self) -> Iterator[str]:
         return (table for table in TABLES if table in self)

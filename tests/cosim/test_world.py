@@ -22,6 +22,7 @@ from grid_cosim.feeder.equations import Equations, read_equations
 from grid_cosim.neighbourhood import Neighbourhood
 from grid_cosim.results import load_run
 from tests.cosim.builders import START, DivergesAt, small_feeder, small_neighbourhood
+from tests.signals import interruptible
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -310,7 +311,7 @@ def test_a_notebook_can_interrupt_it(tmp_path: Path):
         run_world(small_neighbourhood(feeder), feeder, tmp_path, start=START, progress=interrupt)
 
     loop = asyncio.new_event_loop()  # as in a notebook, and unlike in asyncio.run, Ctrl-C is not taken over
-    with pytest.raises(KeyboardInterrupt):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(cell())
     loop.close()
     assert status(tmp_path)[0] == "interrupted"
