@@ -1,10 +1,10 @@
-"""Runs that are killed at random moments, and gone on with: does what was written load, are the tables the same?
+"""Runs that are killed at random moments: does what was written load, and does going on give the same tables?
 
     python benchmarks/kill.py [SCENARIO] [--kills KILLS] [--seed SEED] [PATH=VALUE ...]
 
-Without more 20 times the shipped scenario's evening with 15 homes and four controllers. Every time a process of
-its own gets SIGKILL a random while after a random step of a random controller; what it has left is loaded, and
-gone on with. All tables are compared byte for byte with those of a run that nobody has disturbed.
+Without more 20 times the shipped scenario's evening with 15 homes and four controllers. Every time a process
+of its own gets SIGKILL a random while after a random step of a random controller; what it has left is loaded,
+and gone on with. All tables are compared byte for byte with those of a run that nobody has disturbed.
 """
 
 from __future__ import annotations

@@ -87,6 +87,8 @@ def name(of: type) -> str:
 
 def _encoded(state: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
     """The state in JSON, what is an array beside it."""
+    if isinstance(state, np.generic) and not isinstance(state, str):
+        return {"scalar": _put(np.asarray(state), arrays, where)}
     if state is None or isinstance(state, bool | int | str):
         return state
     if isinstance(state, float):
@@ -95,8 +97,6 @@ def _encoded(state: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
         return {"tensor": _put(state.detach().cpu().numpy(), arrays, where)}
     if isinstance(state, np.ndarray):
         return {"array": _put(state, arrays, where)}
-    if isinstance(state, np.generic):
-        return {"scalar": _put(np.asarray(state), arrays, where)}
     parts = [(name, _encoded(part, arrays, f"{where}.{name}")) for name, part in _parts(state)]
     if _is_record(state):
         return {"record": name(type(state)), "parts": dict(parts)}
