@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments: does what was written load, and does going on give the same tables?
+"""Runs that are killed at random moments, whose remains are loaded and gone on with.
 
     python benchmarks/kill.py [SCENARIO] [--kills KILLS] [--seed SEED] [PATH=VALUE ...]
 

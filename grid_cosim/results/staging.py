@@ -73,7 +73,8 @@ def _alone(final: Path) -> Iterator[None]:
     """Hold the right to write these results; the system takes it from a process that has ended."""
     path = final.with_name(f".{final.name}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
         file = path.open("a")
     except OSError as error:
         raise _unwritable(final, error) from error
