@@ -32,14 +32,12 @@ from grid_cosim.profiles import (
     outdoor_temperature,
     sky,
 )
-from grid_cosim.scenario import ControllerName, DeviceSection, Scenario
+from grid_cosim.scenario import WITHOUT_POLICIES, ControllerName, Scenario
 from grid_cosim.shipped import shipped
 from grid_cosim.tariff import outlook_steps, share_of_steps
 
 _OUTLOOK_H = 24.0
 """How far the weather forecast of the heat pumps reaches."""
-
-_WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
 
 
 def scenario_feeder(scenario: Scenario) -> Feeder:
@@ -144,7 +142,7 @@ def assemble(
         moving=moving,
         fleet=fleet,
         policies={}
-        if controller in _WITHOUT_POLICIES
+        if controller in WITHOUT_POLICIES
         else scenario_policies(scenario, fleet, feeder.home_names),
         copies=first.copies,
         meters=first.meters,
@@ -178,7 +176,7 @@ def scenario_devices(
         )
     if drawn is None:
         raise ScenarioError(
-            feeder.source, [f"devices.{kind}: no home has one; say so, with a share large enough"]
+            scenario.source, [f"devices.{kind}: no home has one; say so, with a share large enough"]
         )
     household, device = drawn
     return tuple(feeder.home_names[row] for row in household), device
@@ -222,17 +220,18 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
 
 def _ownerships(scenario: Scenario, feeder: Feeder) -> dict[str, Ownership]:
     """What the homes of a scenario own, by kind."""
-    return {kind: _ownership(kind, section, feeder) for kind, section in scenario.devices.items()}
+    return {kind: _ownership(kind, scenario, feeder) for kind in scenario.devices}
 
 
-def _ownership(kind: str, section: DeviceSection, feeder: Feeder) -> Ownership:
+def _ownership(kind: str, scenario: Scenario, feeder: Feeder) -> Ownership:
+    section = scenario.devices[kind]
     population = population_class(kind)(**section.population)
     if section.share != "network":
         return Ownership(population, section.share, section.power_factor)
     if feeder.has_heat_pump is None or kind != "heat_pump":
         knows = "has no heat pumps of its own" if kind == "heat_pump" else "knows heat pumps only"
         raise ScenarioError(
-            feeder.source,
+            scenario.source,
             [f"devices.{kind}.share: got 'network', expected a number, since {feeder.source} {knows}"],
         )
     return Ownership(population, feeder.has_heat_pump, section.power_factor)

@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from grid_cosim.devices import HeatPump
 from grid_cosim.errors import GridCosimError
 from grid_cosim.events import moving_limits
 from grid_cosim.feeder import Feeder, Solvers, fingerprint
+from grid_cosim.feeder.saving import save_network
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
 from grid_cosim.metrics import write_kpis
@@ -34,25 +34,10 @@ from grid_cosim.report import write_report
 from grid_cosim.results import Basis, Record, Topology, staged_folder, write_description
 from grid_cosim.resuming import Left, drop_schedule, input_files, keep_schedule
 from grid_cosim.scenario import Scenario
+from grid_cosim.versions import versions
 
 Progress = Callable[[str, int, int], None]
 """Called with the controller, the control steps done, and all of them."""
-
-_VERSIONS_OF = (
-    "clarabel",
-    "cvxpy",
-    "grid-cosim",
-    "mosaik",
-    "mosaik-api-v3",
-    "networkx",
-    "numpy",
-    "pandapower",
-    "pandas",
-    "power-grid-model",
-    "scipy",
-    "simbench",
-    "torch",
-)
 
 _HANDED_OVER = ("The network was handed over in Python: the scenario's section [feeder] did not apply.",)
 
@@ -112,6 +97,7 @@ def run(
             )
             for schedule in _schedules(neighbourhoods.values()):
                 keep_schedule(folder, schedule)
+            save_network(feeder, folder, scenario.time.quarters())
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0 if left is None else left.step(name), scenario.time.n_steps)
             with _leaving_a_note(folder):
@@ -370,17 +356,5 @@ def provenance(scenario: Scenario, feeder: Feeder, policies: Any) -> dict[str, A
     }
 
 
-def versions() -> dict[str, str]:
-    """Of Python, of this package, and of the libraries that numbers depend on."""
-    return {"python": platform.python_version(), **{p: _version(p) for p in _VERSIONS_OF}}
-
-
 def _policy_origin(policy: Policy) -> dict[str, Any]:
     return {"sha256": policy.sha256, "recipe": policy.recipe, "trained_with": policy.versions}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed as a package"

@@ -7,16 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from grid_cosim.cli.boundary import Debug, Overrides, bounded, err, out, progress_bars
-from grid_cosim.cli.tables import show_kpis, show_warnings
+from grid_cosim.cli import completion
+from grid_cosim.cli.boundary import Debug, Json, Overrides, Quiet, Screen, bounded
+from grid_cosim.cli.tables import results_document, show_results
 
 
 @bounded
 def run(
-    scenario: Annotated[Path, typer.Argument(help="Scenario file (TOML), or the name of a shipped one.")],
+    scenario: Annotated[
+        Path,
+        typer.Argument(
+            help="Scenario file (TOML), or the name of a shipped one.", autocompletion=completion.scenarios
+        ),
+    ],
     overrides: Overrides = None,
     controllers: Annotated[
-        str | None, typer.Option(help="Controllers to run, comma-separated, instead of the scenario's.")
+        str | None,
+        typer.Option(
+            help="Controllers to run, comma-separated, instead of the scenario's.",
+            autocompletion=completion.controllers,
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Results folder; runs/<scenario> if left out.")
@@ -27,17 +37,26 @@ def run(
     checkpoint_s: Annotated[
         float,
         typer.Option(
-            "--checkpoint-every", min=0.0, metavar="SECONDS", help="How much work may be lost to a crash."
+            "--checkpoint-every", min=0.0, metavar="SECONDS", help="How much work a crash may cost at most."
         ),
     ] = 30.0,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Run a scenario under each of its controllers, on identical homes, weather and arrivals.
 
-    Example: grid-cosim run scenarios/cold_evening.toml --set feeder.source=schutterwald:12 --set seed=7
+    For example:
+        grid-cosim run cold_evening
+        grid-cosim run cold_evening --set feeder.source=schutterwald:12
+        grid-cosim run mine.toml --controllers uncontrolled,consensus --out runs/a
+        grid-cosim run mine.toml --set seed=7 --json > seed_7.json
+        grid-cosim run mine.toml --resume
     """
+    from grid_cosim.feeder.catalogue import check_source
     from grid_cosim.scenario import load_scenario
 
+    screen = Screen(as_json=as_json, quiet=quiet)
     changes = list(overrides or ())
     if controllers is not None:
         names = [name.strip() for name in controllers.split(",") if name.strip()]
@@ -45,12 +64,14 @@ def run(
     loaded = load_scenario(scenario, changes)
     target = Path("runs") / scenario.stem if folder is None else folder
 
+    check_source(loaded.feeder.source)  # before what takes seconds to import
+
     from grid_cosim.resuming import Left
     from grid_cosim.runner import run as run_scenario
 
     if resume:
-        err.print(f"Resuming: {Left.by(target).said}", highlight=False, soft_wrap=True)
-    with progress_bars() as bars:
+        screen.say(f"Resuming: {Left.by(target).said}")
+    with screen.bars() as bars:
         preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)
         tasks: dict[str, Any] = {}
 
@@ -64,23 +85,36 @@ def run(
 
         results = run_scenario(loaded, out=target, progress=advance, resume=resume, checkpoint_s=checkpoint_s)
         bars.update(preparing, completed=1)
-    show_warnings(results)
-    show_kpis(results)
-    out.print(f"Results in {target}, report in {target / 'report.html'}", soft_wrap=True, highlight=False)
+    show_results(results, screen)
+    screen.say(f"Results in {target}, report in {target / 'report.html'}")
+    screen.bare(target)
+    screen.document(results_document(results, target))
 
 
 @bounded
 def report(
-    folder: Annotated[Path, typer.Argument(help="Results folder of an earlier run.")], debug: Debug = False
+    folder: Annotated[
+        Path, typer.Argument(help="Results folder of an earlier run.", autocompletion=completion.runs)
+    ],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Write the KPIs and the report of a results folder anew, without running anything."""
+    """Write the KPIs and the report of a results folder anew, without running anything.
+
+    For example:
+        grid-cosim report runs/cold_evening
+        grid-cosim report runs/cold_evening --json
+    """
     from grid_cosim.analysis import Results
     from grid_cosim.metrics import write_kpis
     from grid_cosim.report import write_report
 
+    screen = Screen(as_json=as_json, quiet=quiet)
     results = Results.load(folder)
     write_kpis(results, folder)
     path = write_report(results, folder / "report.html")
-    show_warnings(results)
-    show_kpis(results)
-    out.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+    show_results(results, screen)
+    screen.say(f"Wrote {path}")
+    screen.bare(path)
+    screen.document(results_document(results, folder))
