@@ -16,8 +16,15 @@ from grid_cosim.results.writer import STATUS_FILE, write_json
 
 
 def staged_name(path: Path | str) -> Path:
-    """Where results lie until they are complete and take the name `path`."""
+    """Where results lie until they are complete and take the name `path`.
+
+    Raises `ResultsError` for the current folder and what lies above it, whose place nothing can take.
+    """
     final = _target(path)
+    if Path.cwd().is_relative_to(final.resolve()):
+        raise ResultsError(
+            path, "is the current folder or lies above it", remedy="Name a new folder with --out"
+        )
     return final.with_name(final.name + ".partial")
 
 
@@ -29,10 +36,6 @@ def staged_folder(path: Path | str, *, resume: bool = False) -> Iterator[Path]:
     a results folder, cannot be written, or is being written by another process.
     """
     final, staged = _target(path), staged_name(path)
-    if Path.cwd().is_relative_to(final.resolve()):
-        raise ResultsError(
-            path, "is the current folder or lies above it", remedy="Name a new folder with --out"
-        )
     for existing in (final, staged):
         _refuse_foreign(existing)
     with _alone(final):
