@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from grid_cosim import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = sorted((ROOT / "docs" / "extend").glob("*.md"))
@@ -18,13 +21,14 @@ GUIDES = sorted((ROOT / "docs" / "extend").glob("*.md"))
 RUN = """
 import json
 import numpy as np
-from grid_cosim import kpis, load_scenario, run
+from grid_cosim import Results, kpis, load_scenario, run
 from grid_cosim.coordination import Copies, communication
 
 given = ["feeder.source=schutterwald:13", "feeder.limit_share=0.06", "coordination.graph=star"]
 given += ["time.start=2016-01-04T16:00:00", "time.hours=4", 'controllers=["consensus", "broadcast"]']
 scenario = load_scenario("scenarios/cold_evening.toml", given)
 results = run(scenario, out="runs/extended", report=False)
+Results.load("runs/extended").export(to="influx")
 limits = {name: run.table("limits") for name, run in results.runs.items()}
 least, most = (limits["broadcast"][f"price_{end}_eur_per_kwh"] for end in ("min", "max"))
 print(json.dumps({
@@ -95,7 +99,7 @@ def in_folder(folder: Path, *arguments: str) -> str:
     return ran.stdout
 
 
-def test_the_graph_and_the_controller_of_the_guides_run(extended: Path) -> None:
+def test_what_the_guides_add_runs(extended: Path) -> None:
     told = json.loads(in_folder(extended, "-c", RUN).splitlines()[-1])
     assert told["degree"] == [1, 1, 1, 1, 1, 5]
     assert told["messages"]["consensus"] > 0
@@ -103,3 +107,12 @@ def test_the_graph_and_the_controller_of_the_guides_run(extended: Path) -> None:
     assert told["peak"]["consensus"] < told["peak"]["broadcast"]  # who hears of the past only swings
     assert told["highest"] > 0.0
     assert told["apart"] == 0.0
+    folder = extended / "runs" / "extended"
+    text = (folder / "exports" / "influx" / "limits.influx").read_text(encoding="utf-8")
+    rows = re.findall(r"^limits,controller=(\w+),limit=\S+ loading_percent=(\S+) (\d+)$", text, re.MULTILINE)
+    assert len(rows) == text.count("\n")
+    for name, run in Results.load(folder).runs.items():
+        limits = run.table("limits")
+        written = np.array([(percent, at) for controller, percent, at in rows if controller == name], float)
+        np.testing.assert_array_equal(written[:, 0], limits["loading_percent"])
+        np.testing.assert_array_equal(written[:, 1], limits["time"].astype("datetime64[ns]").astype("int64"))

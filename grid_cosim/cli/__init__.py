@@ -17,7 +17,8 @@ from grid_cosim.cli.export import export
 from grid_cosim.cli.feeders import feeders
 from grid_cosim.cli.group import Commands, forgiving_streams, silence_libraries
 from grid_cosim.cli.plot import plot
-from grid_cosim.cli.run import report, run
+from grid_cosim.cli.report import report
+from grid_cosim.cli.run import run
 from grid_cosim.cli.train import train
 from grid_cosim.cli.version import version
 

@@ -44,14 +44,9 @@ def compare(
         grid-cosim compare runs/a runs/b --controllers consensus --out kpis.csv
     """
     from grid_cosim.comparison import compare as beside_each_other
-    from grid_cosim.comparison import names_of
     from grid_cosim.results import StoredResults
 
-    called = _listed(names) if names is not None else names_of(folders)
-    if len(called) != len(folders) or len(set(called)) != len(called):
-        raise GridCosimError(
-            f"--names gives {len(called)} names for {len(folders)} folders: give each one of its own."
-        )
+    called = named(folders, names)
     loaded = {name: StoredResults.load(folder) for name, folder in zip(called, folders, strict=True)}
     found = beside_each_other(loaded)
     known = list(found.kpis.columns.unique("controller"))
@@ -83,6 +78,18 @@ def _document(found: Comparison, controllers: list[str]) -> dict[str, Any]:
     }
     settings = {str(path): dict(values) for path, values in found.settings.iterrows()}
     return {"settings": settings, "kpis": kpis}
+
+
+def named(folders: list[Path], names: str | None) -> list[str]:
+    """What several folders are called: as `--names` says, or after themselves."""
+    from grid_cosim.comparison import names_of
+
+    called = _listed(names) if names is not None else names_of(folders)
+    if len(called) != len(folders) or len(set(called)) != len(called):
+        raise GridCosimError(
+            f"--names gives {len(called)} names for {len(folders)} folders: give each one of its own."
+        )
+    return called
 
 
 def _listed(names: str) -> list[str]:

@@ -41,7 +41,7 @@ def export(
 
     For example:
         grid-cosim export runs/cold_evening --to opendss
-        grid-cosim export runs/cold_evening --to geojson --time 2016-01-04T18:30
+        grid-cosim export runs/cold_evening --to pandapower --time 2016-01-04T18:30
     """
     from grid_cosim.analysis import Results
     from grid_cosim.exports import export as write_export

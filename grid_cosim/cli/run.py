@@ -1,4 +1,4 @@
-"""`grid-cosim run` and `grid-cosim report`: from a scenario to results, and the page of those anew."""
+"""`grid-cosim run`: from a scenario to results."""
 
 from __future__ import annotations
 
@@ -89,32 +89,3 @@ def run(
     screen.say(f"Results in {target}, report in {target / 'report.html'}")
     screen.bare(target)
     screen.document(results_document(results, target))
-
-
-@bounded
-def report(
-    folder: Annotated[
-        Path, typer.Argument(help="Results folder of an earlier run.", autocompletion=completion.runs)
-    ],
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Write the KPIs and the report of a results folder anew, without running anything.
-
-    For example:
-        grid-cosim report runs/cold_evening
-        grid-cosim report runs/cold_evening --json
-    """
-    from grid_cosim.analysis import Results
-    from grid_cosim.metrics import write_kpis
-    from grid_cosim.report import write_report
-
-    screen = Screen(as_json=as_json, quiet=quiet)
-    results = Results.load(folder)
-    write_kpis(results, folder)
-    path = write_report(results, folder / "report.html")
-    show_results(results, screen)
-    screen.say(f"Wrote {path}")
-    screen.bare(path)
-    screen.document(results_document(results, folder))

@@ -19,6 +19,8 @@ class Format:
     """Who reads it."""
     extra: str | None = None
     """Extra of this package that it needs."""
+    step: bool = False
+    """Whether it makes a difference which step is asked for."""
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -29,18 +31,24 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         "csv": Format("tables", "all tables, a row per element and step", "anything"),
         "csv-wide": Format("wide_tables", "a file per quantity, a column per element", "spreadsheets"),
-        "pandapower": Format("pandapower_net", "the network with the power flow of one step", "pandapower"),
+        "pandapower": Format(
+            "pandapower_net", "the network with the power flow of one step", "pandapower", step=True
+        ),
         "pandapower-series": Format(
             "pandapower_series", "the layout of pandapower's OutputWriter", "scripts for pandapower's series"
         ),
         "geojson": Format(
             "geojson", "peak loadings, extreme voltages, their times", "QGIS, geopandas, Leaflet"
         ),
-        "opendss": Format("opendss", "the network as a case with a load shape per load", "OpenDSS"),
-        "power-grid-model": Format(
-            "power_grid", "the network, and the loads of all steps as a batch", "power-grid-model"
+        "opendss": Format(
+            "opendss", "the network as a case with a load shape per load", "OpenDSS", step=True
         ),
-        "pypsa": Format("pypsa_network", "the network with loads over time, netCDF", "PyPSA", extra="pypsa"),
+        "power-grid-model": Format(
+            "power_grid", "the network, and the loads of all steps as a batch", "power-grid-model", step=True
+        ),
+        "pypsa": Format(
+            "pypsa_network", "the network with loads over time, netCDF", "PyPSA", extra="pypsa", step=True
+        ),
         "hdf5": Format("mosaik_hdf5", "series in the layout of mosaik-hdf5", "h5py, MATLAB", extra="hdf5"),
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import networkx as nx
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pypsa
 
-from grid_cosim.errors import ExportError
+from grid_cosim.errors import ExportError, MissingExtraError
 from grid_cosim.exports.attribution import attribution_lines, licences
 from grid_cosim.exports.chosen import Chosen
 from grid_cosim.exports.model import Branch, GridModel, read_model
@@ -22,6 +23,8 @@ from grid_cosim.exports.powers import Powers, read_powers
 
 def write(chosen: Chosen, folder: Path) -> list[str]:
     """The network over the steps in which the switches stand alike."""
+    if find_spec("netCDF4") is None:  # PyPSA itself does without
+        raise MissingExtraError("The export to pypsa", extra="pypsa", missing="netCDF4")
     steps = chosen.steps_switched_alike()
     model, powers = read_model(chosen, steps.start), read_powers(chosen, steps)
     _refuse_coupled_slacks(chosen, model)

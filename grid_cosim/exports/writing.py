@@ -64,6 +64,9 @@ def export(
             "there is no such format",
             remedy=f"Choose one of {', '.join(FORMATS)}{near_matches(to, FORMATS)}",
         )
+    if (step is not None or time is not None) and not FORMATS[to].step:
+        of_one = ", ".join(name for name, row in FORMATS.items() if row.step)
+        raise ExportError(to, "it is about all steps", remedy=f"Leave the step away; it is for {of_one}")
     chosen = choose(results, to=to, controller=controller, step=step, time=time)
     folder = _target(results, to, out)
     writer = _writer(to)

@@ -23,6 +23,9 @@ from grid_cosim.results.writer import STATUS_FILE, Status, write_json
 FORMAT = 1
 """Version of the folder's layout."""
 
+_NETWORK_FILES = ("network.json", "background.parquet")
+"""What the runner leaves for the exports: see `grid_cosim.feeder.saving`."""
+
 _TOPOLOGY_COLUMNS = {
     "buses": ("bus", "name", "vn_kv", "longitude", "latitude"),
     "lines": ("line", "name", "from_bus", "to_bus", "length_km", "max_i_ka", "path"),
@@ -186,6 +189,9 @@ class StoredResults:
         """
         with staged_folder(path) as folder:
             self.describe(folder)
+            for name in _NETWORK_FILES:
+                if self.folder is not None and (self.folder / name).is_file():
+                    shutil.copyfile(self.folder / name, folder / name)
             for controller, run in self.runs.items():
                 (folder / controller).mkdir()
                 for table in TABLES:

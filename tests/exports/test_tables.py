@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import frictionless
@@ -20,14 +21,9 @@ from grid_cosim.errors import ExportError, MissingExtraError, ResultsError
 from grid_cosim.exports import FORMATS
 from grid_cosim.results import TABLES
 from tests import builders
-from tests.exports.networks import crooked, recorded_vm_pu, simulated
+from tests.exports.networks import recorded_vm_pu, simulated
 
-LIMITED = ("controllers=['uncontrolled', 'consensus']", "feeder.limit_share=0.5")
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return simulated(crooked(), tmp_path_factory.mktemp("runs") / "crooked", *LIMITED)
+Exported = Callable[[str], Path]
 
 
 def package(folder: Path) -> dict:
@@ -35,21 +31,19 @@ def package(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_whose_data_it_is_and_the_seed_travel_with_every_export(
-    results: Results, to: str, tmp_path: Path
-) -> None:
-    folder = results.export(to, tmp_path / to)
+def test_whose_data_it_is_and_the_seed_travel_with_every_export(exported: Exported, to: str) -> None:
+    folder = exported(to)
     assert "Open Database License (ODbL) 1.0" in (folder / "ATTRIBUTION.txt").read_text(encoding="utf-8")
     about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     assert about["seed"] == 1
     assert {licence["name"] for licence in about["licences"]} == {"other", "ODbL-1.0", "GeoNutzV"}
     assert set(about["files"]) <= {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(folder.parent.glob("*.partial"))
 
 
 @pytest.mark.parametrize("to", ["csv", "csv-wide"])
-def test_frictionless_finds_nothing_wrong(results: Results, to: str) -> None:
-    folder = results.export(to)
+def test_frictionless_finds_nothing_wrong(exported: Exported, to: str) -> None:
+    folder = exported(to)
     report = frictionless.validate(str(folder / "datapackage.json"))
     assert report.valid, report.flatten(["name", "message"])
     described = package(folder)
@@ -59,11 +53,9 @@ def test_frictionless_finds_nothing_wrong(results: Results, to: str) -> None:
     assert paths == {p.relative_to(folder).as_posix() for p in folder.rglob("*.csv")}
 
 
-def test_long_tables_come_back_as_they_are_stored(results: Results) -> None:
-    parquet, csv = results.to_parquet(), results.to_csv(controller="consensus")
+def test_long_tables_come_back_as_they_are_stored(results: Results, exported: Exported) -> None:
+    parquet, csv = exported("parquet"), exported("csv")
     assert not list(frictionless.Package.metadata_validate(package(parquet)))
-    assert (parquet / "uncontrolled").is_dir()
-    assert not (csv / "uncontrolled").exists()
     for table in TABLES:
         stored = results.runs["consensus"].table(table)
         assert len(stored), table
@@ -78,8 +70,8 @@ def test_long_tables_come_back_as_they_are_stored(results: Results) -> None:
                 np.testing.assert_allclose(there.to_numpy(float), stored[name].to_numpy(float), rtol=1e-6)
 
 
-def test_wide_tables_have_a_column_per_element_with_its_unit(results: Results) -> None:
-    parquet, csv = results.to_parquet(wide=True), results.to_csv(wide=True)
+def test_wide_tables_have_a_column_per_element_with_its_unit(results: Results, exported: Exported) -> None:
+    parquet, csv = exported("parquet-wide"), exported("csv-wide")
     assert not list(frictionless.Package.metadata_validate(package(parquet)))
     ours = recorded_vm_pu(results)
     for read in (
@@ -98,8 +90,8 @@ def test_wide_tables_have_a_column_per_element_with_its_unit(results: Results) -
     assert fields["Haus 0 / ü"]["unit"] == "kW"
 
 
-def test_geopandas_opens_the_map_and_finds_the_peaks(results: Results) -> None:
-    folder = results.to_geojson(controller="uncontrolled")
+def test_geopandas_opens_the_map_and_finds_the_peaks(results: Results, exported: Exported) -> None:
+    folder = exported("geojson")
     layers = {
         name: geopandas.read_file(folder / f"{name}.geojson") for name in ("buses", "lines", "transformers")
     }
@@ -122,8 +114,10 @@ def test_geopandas_opens_the_map_and_finds_the_peaks(results: Results) -> None:
     assert "ODbL-1.0" in {licence["name"] for licence in raw["licences"]}
 
 
-def test_h5py_finds_series_and_relations_where_mosaik_hdf5_puts_them(results: Results) -> None:
-    folder = results.to_hdf5(controller="uncontrolled")
+def test_h5py_finds_series_and_relations_where_mosaik_hdf5_puts_them(
+    results: Results, exported: Exported
+) -> None:
+    folder = exported("hdf5")
     ours = recorded_vm_pu(results)
     with h5py.File(folder / "results.hdf5") as file:
         assert set(file) == {"Relations", "Series"}
@@ -140,13 +134,13 @@ def test_h5py_finds_series_and_relations_where_mosaik_hdf5_puts_them(results: Re
         assert "ODbL" in file.attrs["licences"]
 
 
-def test_the_command_writes_into_the_run_and_says_where(results: Results) -> None:
-    assert results.folder is not None
+def test_the_command_writes_and_says_where(results: Results, tmp_path: Path) -> None:
     asked = ["export", str(results.folder), "--to", "pandapower", "--time", "2016-01-04T17:20"]
+    asked += ["--out", str(tmp_path / "net")]
     answer = CliRunner().invoke(app, asked)
     assert answer.exit_code == 0, answer.output
     assert "The network in step 1 (2016-01-04 17:15) of consensus" in answer.stderr
-    assert str(results.folder / "exports" / "pandapower") in answer.stdout
+    assert answer.stdout == f"Wrote {tmp_path / 'net'}\n"
     listed = " ".join(CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"}).output.split())
     for to in FORMATS:
         assert to in listed
@@ -160,6 +154,11 @@ def test_the_command_writes_into_the_run_and_says_where(results: Results) -> Non
             "csv",
             {"controller": "optimum"},
             "no run of the controller 'optimum'. Choose one of uncontrolled, con",
+        ),
+        (
+            "geojson",
+            {"step": 2},
+            "about all steps. Leave the step away; it is for pandapower, opendss, power-gr",
         ),
         ("pandapower", {"step": 4}, "no step 4. Give one from 0 to 3"),
         (
@@ -213,3 +212,21 @@ def test_what_was_not_recorded_is_told_with_the_setting(tmp_path: Path) -> None:
     (tmp_path / "run" / "network.json").unlink()
     with pytest.raises(ResultsError, match=r"holds no network\.json.*Run it again with grid-cosim run"):
         results.to_opendss()
+
+
+def test_each_format_has_its_method(results: Results, tmp_path: Path) -> None:
+    csv = results.to_csv(tmp_path / "csv", controller="consensus")
+    assert (csv / "consensus").is_dir()
+    assert not (csv / "uncontrolled").exists()
+    for to in FORMATS:
+        method = getattr(results, f"to_{to.removesuffix('-wide').replace('-', '_')}")
+        assert (
+            str(method.__func__(_Asked(), tmp_path, **({"wide": True} if to.endswith("-wide") else {}))) == to
+        )
+
+
+class _Asked:
+    """Stands for results and tells which format it is asked for."""
+
+    def export(self, to: str, out: Path, **_: object) -> str:
+        return to
