@@ -26,10 +26,15 @@ def arrangements(
     controller: ControllerName,
     fleet: Fleet,
     moving: MovingLimits | None,
+    *,
+    schedule: optimum.Schedule | None = None,
 ) -> list[Arrangement]:
-    """One for every way in which the feeder is switched, in the order of time."""
+    """One for every way in which the feeder is switched, in the order of time.
+
+    `schedule` is the optimum's, if it has been found before.
+    """
     if controller == "optimum":
-        return _planned(scenario, feeder, fleet, moving)
+        return _planned(scenario, feeder, fleet, moving, schedule)
     periods = feeder.periods(scenario.time.n_steps)
     return [_arrangement(scenario, at, controller, steps.start) for steps, at in periods]
 
@@ -65,14 +70,18 @@ def _arrangement(scenario: Scenario, feeder: Feeder, controller: ControllerName,
 
 
 def _planned(
-    scenario: Scenario, feeder: Feeder, fleet: Fleet, moving: MovingLimits | None
+    scenario: Scenario,
+    feeder: Feeder,
+    fleet: Fleet,
+    moving: MovingLimits | None,
+    schedule: optimum.Schedule | None,
 ) -> list[Arrangement]:
     """Those of the optimum, which share its schedule."""
     periods = feeder.periods(scenario.time.n_steps)
     copies = [Copies.of(at.limits.coupling, at.limits.level) for _, at in periods]
     meters = [_meters(at, scenario, "optimum", steps.start) for steps, at in periods]
     steps = range(fleet.n_steps)
-    schedule = optimum.ac_schedule(
+    schedule = schedule or optimum.ac_schedule(
         fleet,
         optimum.Couplings(tuple(of.start for of, _ in periods), tuple(each.coupling for each in copies)),
         meters,

@@ -21,6 +21,7 @@ from grid_cosim.feeder import Feeder, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_devices, draw_fleet, seeded
 from grid_cosim.limiting import with_limits
 from grid_cosim.neighbourhood import Neighbourhood
+from grid_cosim.optimum import Schedule
 from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_features
 from grid_cosim.policies.recipe import population_class
 from grid_cosim.profiles import (
@@ -118,12 +119,20 @@ def scenario_tariff(scenario: Scenario) -> Float[np.ndarray, "steps_and_day"]:
 
 
 def assemble(
-    scenario: Scenario, feeder: Feeder, controller: ControllerName, *, fleet: Fleet | None = None
+    scenario: Scenario,
+    feeder: Feeder,
+    controller: ControllerName,
+    *,
+    fleet: Fleet | None = None,
+    schedule: Schedule | None = None,
 ) -> Neighbourhood:
-    """The neighbourhood of a scenario under one controller; `fleet` where it has been drawn before."""
+    """The neighbourhood of a scenario under one controller.
+
+    `fleet` where it has been drawn before, `schedule` where the optimum's has been found before.
+    """
     fleet = scenario_fleet(scenario, feeder) if fleet is None else fleet
     moving = moving_limits(scenario, feeder)
-    first, *later = arrangements(scenario, feeder, controller, fleet, moving)
+    first, *later = arrangements(scenario, feeder, controller, fleet, moving, schedule=schedule)
     return Neighbourhood(
         household_names=feeder.home_names,
         connection=feeder.home_connection,

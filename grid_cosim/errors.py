@@ -89,6 +89,13 @@ class ResultsError(GridCosimError):
         super().__init__(f"{path}: {problem}" + (f". {remedy}" if remedy else ""))
 
 
+class StateError(GridCosimError):
+    """A state that cannot be kept in a file, or a file that holds none."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+
+
 class ExportError(GridCosimError):
     """An export that a format or a run has no room for: says why, and what would help."""
 

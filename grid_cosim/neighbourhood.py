@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grid_cosim import pytree
 from grid_cosim.controllers import Controller, Decision, TakesOver
 from grid_cosim.coordination import Copies
 from grid_cosim.coordination.meters import Meters, MeterState
@@ -179,6 +180,11 @@ class Neighbourhood:
             np.full(self.copies.n_limits, np.nan),
             no_memory(self.copies.n_households, self.fleet.dt_h),
         )
+
+    @property
+    def state_types(self) -> dict[str, type]:
+        """What a state consists of, to be read from a file: that before the first step has one of each."""
+        return pytree.types_in(self.init(), *(at.controller.init() for at in self.later))
 
     def step(
         self,

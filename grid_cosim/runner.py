@@ -16,10 +16,12 @@ import pandas as pd
 
 from grid_cosim.analysis import Results
 from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet, scenario_policies
+from grid_cosim.cosim.keeping import CHECKPOINT_S
 from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
+from grid_cosim.errors import GridCosimError
 from grid_cosim.events import moving_limits
-from grid_cosim.feeder import Feeder, Solvers
+from grid_cosim.feeder import Feeder, Solvers, fingerprint
 from grid_cosim.feeder.saving import save_network
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
@@ -30,6 +32,7 @@ from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
 from grid_cosim.results import Basis, Record, Topology, staged_folder, write_description
+from grid_cosim.resuming import Left, drop_schedule, input_files, keep_schedule
 from grid_cosim.scenario import Scenario
 from grid_cosim.versions import versions
 
@@ -46,47 +49,57 @@ def run(
     feeder: Feeder | None = None,
     progress: Progress = lambda controller, done, of: None,
     report: bool = True,
+    resume: bool = False,
+    checkpoint_s: float = CHECKPOINT_S,
 ) -> Results:
     """Run a scenario and write its results folder at `out`, with its page `report.html` unless unwanted.
 
     `feeder` takes the place of the scenario's network: `load_feeder(net)` makes one of a pandapower net.
     An earlier results folder there is replaced, once everything has been written. If a run fails or is
-    interrupted, what there is until then stays in `<out>.partial`, marked as such.
+    interrupted, what there is until then stays in `<out>.partial`, marked as such. Every `checkpoint_s`
+    seconds (0: after every step) it is brought to the disk, and with `resume` a run goes on from there, to
+    the same numbers as if it had never been interrupted; `ResultsError` where there is nothing to go on from,
+    or where scenario, files, policies or versions are not what they were.
     Raises `GridCosimError` for input that cannot be used and `RunError` for a run that did not end.
     """
+    left = Left.by(out) if resume else None
     handed_over = feeder is not None
     feeder = scenario_feeder(scenario) if feeder is None else with_limits(scenario, feeder, scenario_fleet)
     fleet = scenario_fleet(scenario, feeder)
-    policies = scenario_policies(scenario, fleet, feeder.home_names)
+    described = tomllib.loads(scenario.as_toml())
+    origin = provenance(scenario, feeder, scenario_policies(scenario, fleet, feeder.home_names))
+    if handed_over:
+        origin["inputs"] |= {"network": fingerprint(feeder)}
+    if left is not None:
+        left.refuse_others(described, origin)
     solver_notes = Solvers(feeder, scenario.power_flow.solver).notes
-    neighbourhoods = {}
-    for name in scenario.controllers:
-        if name == "optimum":  # its schedule for all steps takes a while
-            progress(name, 0, scenario.time.n_steps)
-        neighbourhoods[name] = assemble(scenario, feeder, name, fleet=fleet)
-    with staged_folder(out) as folder:
-        write_description(
-            folder,
-            scenario=tomllib.loads(scenario.as_toml()),
-            provenance=provenance(scenario, feeder, policies),
-            basis=Basis(
-                title=scenario.title,
-                dt_h=scenario.time.dt_h,
-                comfort_low_c=comfort_low_c(fleet),
-            ),
-            topology=topology(feeder),
-            controllers=list(scenario.controllers),
-            warnings=[*warnings(scenario, feeder, fleet), *shortcomings(neighbourhoods.values())],
-            notes=[
-                *(_HANDED_OVER if handed_over else ()),
-                *assumptions(fleet),
-                *foresight(neighbourhoods.values()),
-                *solver_notes,
-            ],
-        )
-        save_network(feeder, folder, scenario.time.quarters())
+    neighbourhoods = _assembled(scenario, feeder, fleet, progress, left)
+    with staged_folder(out, resume=resume) as folder:
+        if left is None:
+            write_description(
+                folder,
+                scenario=described,
+                provenance=origin,
+                basis=Basis(
+                    title=scenario.title,
+                    dt_h=scenario.time.dt_h,
+                    comfort_low_c=comfort_low_c(fleet),
+                ),
+                topology=topology(feeder),
+                controllers=list(scenario.controllers),
+                warnings=[*warnings(scenario, feeder, fleet), *shortcomings(neighbourhoods.values())],
+                notes=[
+                    *(_HANDED_OVER if handed_over else ()),
+                    *assumptions(fleet),
+                    *foresight(neighbourhoods.values()),
+                    *solver_notes,
+                ],
+            )
+            for schedule in _schedules(neighbourhoods.values()):
+                keep_schedule(folder, schedule)
+            save_network(feeder, folder, scenario.time.quarters())
         for name, neighbourhood in neighbourhoods.items():
-            progress(name, 0, scenario.time.n_steps)
+            progress(name, 0 if left is None else left.step(name), scenario.time.n_steps)
             with _leaving_a_note(folder):
                 _simulate(
                     scenario,
@@ -94,12 +107,30 @@ def run(
                     neighbourhood,
                     folder / name,
                     progress=partial(_advance, progress, name, scenario.time.n_steps),
+                    resume=resume,
+                    checkpoint_s=checkpoint_s,
                 )
+        drop_schedule(folder)
         results = Results.load(folder)
         write_kpis(results, folder)
         if report:
             write_report(results, folder / "report.html")
     return Results.load(out)
+
+
+def _assembled(
+    scenario: Scenario, feeder: Feeder, fleet: Fleet, progress: Progress, left: Left | None
+) -> dict[str, Neighbourhood]:
+    """The neighbourhood of every controller that is still to run."""
+    neighbourhoods: dict[str, Neighbourhood] = {}
+    for name in scenario.controllers:
+        if left is not None and left.is_complete(name):
+            continue
+        schedule = left.schedule if left is not None and name == "optimum" else None
+        if name == "optimum" and schedule is None:  # to find it for all steps takes a while
+            progress(name, 0, scenario.time.n_steps)
+        neighbourhoods[name] = assemble(scenario, feeder, name, fleet=fleet, schedule=schedule)
+    return neighbourhoods
 
 
 def _simulate(
@@ -109,6 +140,8 @@ def _simulate(
     folder: Path,
     *,
     progress: Callable[[int], None],
+    resume: bool,
+    checkpoint_s: float,
 ) -> None:
     """Run one controller with a power flow of its own: one may start from its last solution."""
     run_world(
@@ -121,6 +154,8 @@ def _simulate(
         on_divergence=scenario.power_flow.on_divergence,
         progress=progress,
         record=Record(**scenario.record.model_dump()),
+        resume=resume,
+        checkpoint_s=checkpoint_s,
     )
 
 
@@ -131,6 +166,8 @@ def _leaving_a_note(folder: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         error.add_note(f"What was computed until then is in {folder}; `grid-cosim report` draws it.")
+        if not isinstance(error, GridCosimError):  # the same input would fail in the same step
+            error.add_note("The same command with --resume goes on from there.")
         raise
 
 
@@ -314,6 +351,7 @@ def provenance(scenario: Scenario, feeder: Feeder, policies: Any) -> dict[str, A
         "versions": versions(),
         "platform": platform.platform(),
         "policies": {kind: _policy_origin(policy) for kind, policy in policies.items()},
+        "inputs": input_files(tomllib.loads(scenario.as_toml())),
         "licences": licences,
     }
 

@@ -14,6 +14,7 @@ from grid_cosim import Results, load_scenario, run
 from grid_cosim.feeder import PowerGridFlow, load_feeder
 from grid_cosim.metrics import kpis
 from tests.builders import street
+from tests.signals import interruptible
 from tests.study import STUDY, base_load, grid_cosim, lay_out, refused, runs, study, weather
 
 
@@ -110,10 +111,12 @@ def test_ctrl_c_leaves_what_there_is_under_another_name(
         return solve(self, **given)
 
     monkeypatch.setattr(PowerGridFlow, "solve", interrupted)
-    shown = study(controllers="uncontrolled,consensus")
+    with interruptible():
+        shown = study(controllers="uncontrolled,consensus")
     assert shown.exit_code == 130
     assert "Interrupted." in shown.stderr
     assert "is in out.partial" in shown.stderr
+    assert "The same command with --resume goes on from there." in shown.stderr
     left = Results.load(folder / "out.partial")
     assert [run.status for run in left.runs.values()] == ["interrupted", "interrupted"]
     assert left.runs["uncontrolled"].table("limits")["time"].nunique() == 2

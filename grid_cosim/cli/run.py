@@ -31,6 +31,15 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Results folder; runs/<scenario> if left out.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the same command was interrupted.")
+    ] = False,
+    checkpoint_s: Annotated[
+        float,
+        typer.Option(
+            "--checkpoint-every", min=0.0, metavar="SECONDS", help="How much work a crash may cost at most."
+        ),
+    ] = 30.0,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -42,6 +51,7 @@ def run(
         grid-cosim run cold_evening --set feeder.source=schutterwald:12
         grid-cosim run mine.toml --controllers uncontrolled,consensus --out runs/a
         grid-cosim run mine.toml --set seed=7 --json > seed_7.json
+        grid-cosim run mine.toml --resume
     """
     from grid_cosim.feeder.catalogue import check_source
     from grid_cosim.scenario import load_scenario
@@ -56,8 +66,11 @@ def run(
 
     check_source(loaded.feeder.source)  # before what takes seconds to import
 
+    from grid_cosim.resuming import Left
     from grid_cosim.runner import run as run_scenario
 
+    if resume:
+        screen.say(f"Resuming: {Left.by(target).said}")
     with screen.bars() as bars:
         preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)
         tasks: dict[str, Any] = {}
@@ -70,7 +83,7 @@ def run(
             if done:
                 bars.update(tasks[controller], completed=done, note="")
 
-        results = run_scenario(loaded, out=target, progress=advance)
+        results = run_scenario(loaded, out=target, progress=advance, resume=resume, checkpoint_s=checkpoint_s)
         bars.update(preparing, completed=1)
     show_results(results, screen)
     screen.say(f"Results in {target}, report in {target / 'report.html'}")

@@ -14,14 +14,17 @@ class Clock:
     """Local, without a zone."""
     step_size: int
     time_resolution: float = 1.0
+    first_step: int = 0
+    """Control step that begins at mosaik's time 0; `start` is when step 0 begins all the same."""
 
     def when(self, time: int) -> datetime:
         """Calendar time."""
-        return self.start + timedelta(seconds=time * self.time_resolution)
+        since_start = self.first_step * self.step_size + time
+        return self.start + timedelta(seconds=since_start * self.time_resolution)
 
     def step(self, time: int) -> int:
         """Control step, counted from 0."""
-        return time // self.step_size
+        return self.first_step + time // self.step_size
 
     def quarter_of_the_year(self, time: int) -> int:
         """Quarter of an hour since the first of January: the index of yearly series."""
@@ -29,10 +32,13 @@ class Clock:
         return int((now - datetime(now.year, 1, 1)).total_seconds() // 900)
 
 
-def clock(start: datetime | str | None, step_size: int | None, time_resolution: float) -> Clock:
+def clock(
+    start: datetime | str | None, step_size: int | None, time_resolution: float, first_step: int = 0
+) -> Clock:
     """A simulator's clock: `start` may be an ISO 8601 text; a new year and 15 min where nothing is said."""
     begin = datetime(2016, 1, 1) if start is None else datetime.fromisoformat(str(start))
-    return Clock(begin, units(0.25, time_resolution) if step_size is None else step_size, time_resolution)
+    step_size = units(0.25, time_resolution) if step_size is None else step_size
+    return Clock(begin, step_size, time_resolution, first_step)
 
 
 def units(hours: float, time_resolution: float) -> int:

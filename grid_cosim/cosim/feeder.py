@@ -7,7 +7,7 @@ and static generators can be fed, and it says whether the power flow converged. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -15,17 +15,19 @@ import mosaik_api_v3
 import numpy as np
 
 from grid_cosim.cosim import clock
+from grid_cosim.cosim.checks import Checks
 from grid_cosim.cosim.columns import Columns, FeederColumns, as_lists
 from grid_cosim.cosim.entities import grid_children
 from grid_cosim.cosim.feeder_outputs import TABLES, FeederOutputs
 from grid_cosim.cosim.meta import meta
+from grid_cosim.cosim.standing import GridAt
 from grid_cosim.cosim.switches import SWITCHED_BY, Switches
-from grid_cosim.errors import CosimError, PowerFlowError, SolverError
+from grid_cosim.errors import CosimError, PowerFlowError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grid_cosim.feeder import Feeder, PowerFlow, Snapshot, Solver, Solvers
+    from grid_cosim.feeder import Feeder, PowerFlow, Solver, Solvers
     from grid_cosim.feeder.elements import Elements, Plan
     from grid_cosim.scenario import Scenario
 
@@ -63,8 +65,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._clock: clock.Clock
         self._has_background = False
         self._solver_name: Solver = "auto"
-        self._check_every = 0
-        self._confirmed: list[PowerFlow] = []
+        self._checks = Checks(0)
         self._on_divergence: Divergence = "stop"
         self._solvers: Solvers | None = None
         self._prepared = False
@@ -77,6 +78,7 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         self._disabled: set[str] = set()
         self._switches = Switches()
         self._outputs: FeederOutputs | None = None
+        self._on_state: Callable[[int, GridAt], None] | None = None
 
     def init(
         self,
@@ -92,6 +94,9 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         step_size: int | None = None,
         check_every: int | None = None,
         on_divergence: Divergence | None = None,
+        first_step: int = 0,
+        state: GridAt | None = None,
+        on_state: Callable[[int, GridAt], None] | None = None,
     ) -> dict[str, Any]:
         """Take everything from a scenario, or only a feeder: its name, its file, or in-process the object.
 
@@ -101,7 +106,9 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         in the first step, in the first with other switch positions and in every `check_every`th the solution
         is compared with a plain power flow, and `SolverError` raised where they differ; a step without a
         solution raises `PowerFlowError`, or with "continue" gives NaN. `power_flow` are prepared solvers of
-        that very feeder, or the first one. What is given beside a scenario takes its place.
+        that very feeder, or the first one. What is given beside a scenario takes its place. In-process a
+        grid that is fed by homes alone may go on from the `state` in which it was before the control step
+        `first_step`; `on_state` is told its state after every step, and how many are done.
         """
         from grid_cosim.scenario import PowerFlowSection
 
@@ -119,20 +126,25 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         _refuse_unknown("solver", solver, ("auto", "power-grid-model", "pandapower"))
         self._feeder = _load(feeder)
         self._columns = FeederColumns.of(self._feeder)
-        self._clock = clock.clock(start, step_size, time_resolution)
+        self._clock = clock.clock(start, step_size, time_resolution, first_step)
+        self._on_state = on_state
         self._has_background = start is not None
-        self._check_every = settings.check_every if check_every is None else check_every
+        self._checks = Checks(settings.check_every if check_every is None else check_every)
         self._on_divergence = on_divergence or settings.on_divergence
         self._solver_name = solver or settings.solver
         self._prepared = power_flow is not None
-        if power_flow is not None:
-            from grid_cosim.feeder import Solvers
+        from grid_cosim.feeder import Solvers
 
+        if power_flow is not None:
             self._solvers = (
                 power_flow
                 if isinstance(power_flow, Solvers)
                 else Solvers(self._feeder, self._solver_name, prepared=power_flow)
             )
+        if state is not None:
+            self._solvers = self._solvers or Solvers(self._feeder, self._solver_name)
+            self._solvers.recall(state.flows)
+            self._checks.recall(self._solvers.used(state.checked))
         self._fed_row = {f"Bus-{bus}": row for row, bus in enumerate(self._feeder.connection_buses)}
         return dict(self.meta)
 
@@ -192,7 +204,13 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
         if not snapshot.converged and self._on_divergence == "stop":
             when = f"{self._clock.when(time):%Y-%m-%d %H:%M}"
             raise PowerFlowError(self._feeder.source, step=step, when=when, problem=snapshot.message)
-        ac_check_dv_pu = self._checked(power_flow, snapshot, time)
+        ac_check_dv_pu = self._checks.dv_pu(
+            power_flow,
+            snapshot,
+            step=step,
+            when=f"{self._clock.when(time):%Y-%m-%d %H:%M}",
+            source=self._feeder.source,
+        )
         self._outputs = FeederOutputs(
             now,
             self._columns,
@@ -205,6 +223,8 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
             if then is now
             else solvers.of(then).solve(bus_p_kw=p_kw, bus_q_kvar=q_kvar, step=quarter),
         )
+        if self._on_state is not None:
+            self._on_state(step + 1, GridAt.of(self._outputs, solvers, self._checks))
         return time + self._clock.step_size
 
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
@@ -223,28 +243,6 @@ class FeederSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's type
 
     def _sent(self, columns: Columns) -> Columns:
         return as_lists(columns) if self._remote else columns
-
-    def _checked(self, power_flow: PowerFlow, snapshot: Snapshot, time: int) -> float:
-        """Largest voltage difference (pu) from the reference, NaN in steps that are not checked."""
-        from grid_cosim.feeder import AGREEMENT_PU
-
-        step = self._clock.step(time)
-        new = all(power_flow is not known for known in self._confirmed)
-        due = self._check_every > 0 and (new or step % self._check_every == 0)
-        if not due or not snapshot.converged:
-            return float("nan")
-        check = power_flow.check(snapshot)
-        self._confirmed += [power_flow] if new else []
-        if check.dv_pu > AGREEMENT_PU:
-            raise SolverError(
-                self._feeder.source,
-                step=step,
-                when=f"{self._clock.when(time):%Y-%m-%d %H:%M}",
-                bus=check.bus,
-                vm_pu=check.vm_pu,
-                reference_vm_pu=check.reference_vm_pu,
-            )
-        return check.dv_pu
 
     def _solvers_of(self, inputs: Mapping[str, Any]) -> Solvers:
         """The power flows, made when it is known which buses are fed: the homes' and any connected one."""

@@ -39,6 +39,8 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         self._columns: NeighbourhoodColumns
         self._state: NeighbourhoodState
         self._step_size = 0
+        self._first_step = 0
+        self._on_state: Callable[[int, NeighbourhoodState], None] | None = None
         self._in_order: Any = None
         self._switches: dict[str, bool] = {}
         self._outputs: _Outputs | None = None
@@ -53,17 +55,22 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
         controller: str | None = None,
         overrides: Sequence[str] = (),
         neighbourhood: Neighbourhood | None = None,
+        first_step: int = 0,
+        state: NeighbourhoodState | None = None,
+        on_state: Callable[[int, NeighbourhoodState], None] | None = None,
     ) -> dict[str, Any]:
         """Take the households from a scenario (file, or in-process the object) or, in-process, ready-made.
 
         `controller` is one of the scenario's names, by default its last; `overrides` are
-        `path.to.field=value`.
+        `path.to.field=value`. In-process they may go on from the `state` in which they were before the
+        control step `first_step`; `on_state` is told theirs after every step, and how many are done.
         """
         if neighbourhood is None:
             neighbourhood = households_of("HouseholdSim", scenario, controller, overrides)
         self._neighbourhood = neighbourhood
         self._columns = NeighbourhoodColumns.of(neighbourhood)
-        self._state = neighbourhood.init()
+        self._state = neighbourhood.init() if state is None else state
+        self._first_step, self._on_state = first_step, on_state
         self._step_size = units(neighbourhood.fleet.dt_h, time_resolution)
         return dict(self.meta)
 
@@ -106,7 +113,7 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
 
     def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
         """One control step: the meters' values go in, the agents decide, the devices act."""
-        step = time // self._step_size
+        step = self._first_step + time // self._step_size
         n_steps = self._neighbourhood.fleet.n_steps
         if step >= n_steps:
             raise HorizonError(wanted=step + 1, n_steps=n_steps)
@@ -127,6 +134,8 @@ class HouseholdSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's t
             fed_kvar=self._fed(inputs, "Q_base[MVar]"),
         )
         self._outputs = _Outputs(self._columns, done)
+        if self._on_state is not None:
+            self._on_state(step + 1, self._state)
         return time + self._step_size
 
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:

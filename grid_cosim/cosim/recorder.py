@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 
 from grid_cosim.cosim import clock
+from grid_cosim.cosim.interrupts import uninterrupted
 from grid_cosim.cosim.meta import meta
+from grid_cosim.cosim.standing import Pace
 from grid_cosim.errors import CosimError, RunError
 from grid_cosim.results import RECORDED, TABLES, Record, RunWriter
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from grid_cosim.scenario import Scenario
 
 _RECORDER = "Recorder-0"
+_SIGNALS = "signals.parquet"
 _KEY = {table: list(TABLES[table])[1] for table in RECORDED if table != "grid"}
 """Column that says which household, device, limit, … a row is about."""
 
@@ -40,6 +43,7 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         self._n_steps: int | None = None
         self._until: int | None = None
         self._recorded = 0
+        self._pace: Pace
         self._on_step: Callable[[int], None] | None = None
         self._signals = _Signals()
         self._began_s = 0.0
@@ -58,12 +62,16 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         writer: RunWriter | None = None,
         on_step: Callable[[int], None] | None = None,
         record: Record | None = None,
+        first_step: int = 0,
+        checkpoint_s: float = 30.0,
     ) -> dict[str, Any]:
         """Record into `folder`, which is complete once `n_steps` are there (default: until the world ends).
 
         Start, step, horizon and detail come from a scenario, or one by one; `step_size` is in mosaik's time,
-        by default 15 minutes. In-process, `on_step` is told after each step how many are recorded, and a
-        `writer` may take the folder's place, which its owner finishes.
+        by default 15 minutes. Every `checkpoint_s` seconds what has come is brought to the disk, where it can
+        be read whatever happens to the process. In-process, `on_step` is told after each step how many are
+        recorded, and a `writer` may take the folder's place, which its owner finishes; then time 0 may be the
+        control step `first_step`.
         """
         if scenario is not None:
             from grid_cosim.cosim.sources import read_scenario
@@ -73,8 +81,9 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
             step_size = clock.units(read.time.dt_h, time_resolution) if step_size is None else step_size
             n_steps = read.time.n_steps if n_steps is None else n_steps
             record = Record(**read.record.model_dump()) if record is None else record
-        self._clock = clock.clock(start, step_size, time_resolution)
+        self._clock = clock.clock(start, step_size, time_resolution, first_step)
         self._n_steps, self._on_step = n_steps, on_step
+        self._recorded, self._pace = first_step, Pace(checkpoint_s)
         if writer is None and folder is None:
             raise CosimError("RecorderSim", "started without a place to write to", remedy="Give it `folder`")
         self._owns_writer = writer is None
@@ -93,24 +102,33 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
 
     def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
         """Append what belongs to this step; finish the tables once the horizon is there."""
-        assert self._writer is not None
         self._until = max_advance
         if not self._finished:
-            when = np.datetime64(self._clock.when(time), "ms")
-            # sorted: mosaik keeps attributes in sets, whose order changes from run to run
-            for attribute, sources in sorted(inputs.get(_RECORDER, {}).items()):
-                given = {source: sources[source] for source in sorted(sources) if sources[source] is not None}
-                if attribute not in RECORDED:
-                    self._signals.append(when, attribute, given)
-                elif given:
-                    self._writer.append(attribute, {"time": when} | _joined(attribute, given))
-            self._recorded += 1
-            if self._on_step is not None:
-                self._on_step(self._recorded)
-            if self._recorded >= self._wanted():
-                # now, not in `finalize`: mosaik gives a process no time for that
-                self._finish()
+            with uninterrupted():
+                self._take(time, inputs.get(_RECORDER, {}))
         return time + self._clock.step_size
+
+    def _take(self, time: int, inputs: Mapping[str, Any]) -> None:
+        """The rows of one step, and what has to follow them."""
+        assert self._writer is not None
+        when = np.datetime64(self._clock.when(time), "ms")
+        # sorted: mosaik keeps attributes in sets, whose order changes from run to run
+        for attribute, sources in sorted(inputs.items()):
+            given = {source: sources[source] for source in sorted(sources) if sources[source] is not None}
+            if attribute not in RECORDED:
+                self._signals.append(when, attribute, given)
+            elif given:
+                self._writer.append(attribute, {"time": when} | _joined(attribute, given))
+        self._recorded += 1
+        if self._on_step is not None:
+            self._on_step(self._recorded)
+        if self._recorded >= self._wanted():
+            # now, not in `finalize`: mosaik gives a process no time for that
+            self._finish()
+        elif self._owns_writer and self._pace.due:
+            with self._pace.taken():
+                self._signals.write(self._writer.folder / _SIGNALS)
+                self._writer.checkpoint(wall_time_s=perf_counter() - self._began_s)
 
     def get_data(self, outputs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
         """A recorder gives nothing."""
@@ -139,7 +157,7 @@ class RecorderSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
         if self._finished or self._writer is None:
             return
         self._finished = True
-        self._signals.write(self._writer.folder / "signals.parquet")
+        self._signals.write(self._writer.folder / _SIGNALS)
         if not self._owns_writer:
             return
         wanted = self._wanted()
@@ -170,7 +188,9 @@ class _Signals:
     def write(self, path: Path) -> None:
         if self._rows:
             frame = pd.DataFrame(self._rows, columns=["time", "source", "attribute", "value"])
-            frame.to_parquet(path, index=False)
+            partial = path.with_name(f"{path.name}.partial")
+            frame.to_parquet(partial, index=False)
+            partial.replace(path)
 
 
 def _joined(table: str, sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from grid_cosim.feeder.background import Background
     from grid_cosim.feeder.catalogue import FeederInfo, check_source, list_feeders, simbench_codes
     from grid_cosim.feeder.gauges import Gauges
+    from grid_cosim.feeder.identity import fingerprint
     from grid_cosim.feeder.limits import Limits
     from grid_cosim.feeder.network import Feeder, load_feeder
     from grid_cosim.feeder.power_flow import AGREEMENT_PU, PandapowerFlow, PowerFlow
     from grid_cosim.feeder.power_grid import PowerGridFlow
-    from grid_cosim.feeder.snapshot import Snapshot, VoltageCheck
+    from grid_cosim.feeder.snapshot import FlowMemory, Snapshot, VoltageCheck
     from grid_cosim.feeder.solvers import Chosen, Solver, Solvers, choose_power_flow
 
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     "Chosen": "solvers",
     "Feeder": "network",
     "FeederInfo": "catalogue",
+    "FlowMemory": "snapshot",
     "Gauges": "gauges",
     "Limits": "limits",
     "PandapowerFlow": "power_flow",
@@ -37,6 +39,7 @@ _HOME = {
     "VoltageCheck": "snapshot",
     "check_source": "catalogue",
     "choose_power_flow": "solvers",
+    "fingerprint": "identity",
     "list_feeders": "catalogue",
     "load_feeder": "network",
     "simbench_codes": "catalogue",
@@ -48,6 +51,7 @@ __all__ = [
     "Chosen",
     "Feeder",
     "FeederInfo",
+    "FlowMemory",
     "Gauges",
     "Limits",
     "PandapowerFlow",
@@ -59,6 +63,7 @@ __all__ = [
     "VoltageCheck",
     "check_source",
     "choose_power_flow",
+    "fingerprint",
     "list_feeders",
     "load_feeder",
     "simbench_codes",

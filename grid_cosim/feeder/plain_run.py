@@ -71,7 +71,7 @@ class PlainRun:
         self,
         p_kw: Float[np.ndarray, " loaded_buses"],
         q_kvar: Float[np.ndarray, " loaded_buses"],
-        last: Snapshot | None,
+        last_vm_pu: Float[np.ndarray, " buses"] | None,
     ) -> str:
         """Name the most loaded line or transformer of the DC power flow, and the lowest voltage of before."""
         net = with_one_load_per_bus(self._feeder.net, self._buses.index)
@@ -87,10 +87,10 @@ class PlainRun:
             f"the power flow has no solution for {p_kw.sum():.0f} kW; most loaded is {worst.idxmax()} "
             f"with about {worst.max():.0f} % (estimate without losses and voltage drop)"
         )
-        if last is not None:
-            row = int(np.nanargmin(last.vm_pu))
+        if last_vm_pu is not None:
+            row = int(np.nanargmin(last_vm_pu))
             message += (
-                f"; lowest voltage of the last solution: {last.vm_pu[row]:.3f} pu "
+                f"; lowest voltage of the last solution: {last_vm_pu[row]:.3f} pu "
                 f"at Bus-{self._feeder.buses.index[row]}"
             )
         return message

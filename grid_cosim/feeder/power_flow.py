@@ -9,16 +9,18 @@ import numpy as np
 import pandapower as pp
 from jaxtyping import Float
 from pandapower.auxiliary import LoadflowNotConverged
+from pandapower.pypower.idx_bus import VA, VM
 
 from grid_cosim.feeder.network import Feeder
 from grid_cosim.feeder.plain_run import LoadedBuses, PlainRun, with_one_load_per_bus, write_loads
 from grid_cosim.feeder.readings import Readings
-from grid_cosim.feeder.snapshot import Flows, Snapshot, VoltageCheck, unsolved
+from grid_cosim.feeder.snapshot import FlowMemory, Flows, Snapshot, VoltageCheck, unsolved
 
 AGREEMENT_PU = 1e-5
 """A solution that differs by more from the reference is wrong: what the solvers' tolerances leave is some
 thousand times smaller, and this is a ten-thousandth of a voltage band of 0.1 pu."""
 _TOLERANCE_MVA = 1e-8  # pandapower's default; leaves some 1e-9 pu, as Newton's last step overshoots it by far
+_VOLTAGE = [VM, VA]
 _RECYCLE = {"bus_pq": True, "trafo": False, "gen": False}
 
 
@@ -54,6 +56,20 @@ class PowerFlow(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A power flow that keeps something from step to step, on which what it gives depends."""
+
+    @property
+    def memory(self) -> FlowMemory:
+        """What it keeps."""
+        ...
+
+    def recall(self, memory: FlowMemory) -> None:
+        """Go on from what another of the same feeder has kept: to the same numbers, bit for bit."""
+        ...
+
+
 class PandapowerFlow:
     """The reference: pandapower's Newton-Raphson, started from the last solution, its matrices kept.
 
@@ -68,7 +84,24 @@ class PandapowerFlow:
         self._readings = Readings(feeder)
         self._warm = False
         self._slack_generator = feeder.net.gen["slack"].to_numpy(dtype=bool)
-        self._last: Snapshot | None = None
+        self._last_vm_pu: Float[np.ndarray, " buses"] | None = None
+
+    @property
+    def memory(self) -> FlowMemory:
+        """The last solution, from which the next step starts."""
+        start = self._net["_ppc"]["bus"][:, _VOLTAGE].copy() if self._warm else None
+        return FlowMemory(self._last_vm_pu, start)
+
+    def recall(self, memory: FlowMemory) -> None:
+        """Go on from there."""
+        self._last_vm_pu, self._warm = memory.vm_pu, False
+        self._net["_ppc"] = None
+        if memory.start is None:
+            return
+        write_loads(self._net, np.zeros(self._buses.index.size), np.zeros(self._buses.index.size))
+        solved = self._run()  # what is kept besides the voltages depends on the network alone
+        assert solved, "a network without load has a solution"
+        self._net["_ppc"]["bus"][:, _VOLTAGE] = memory.start
 
     def solve(
         self,
@@ -81,10 +114,11 @@ class PandapowerFlow:
         p_kw, q_kvar = self._buses.powers(bus_p_kw, bus_q_kvar, step)
         write_loads(self._net, p_kw, q_kvar)
         if not self._run():
-            message = self._plain.what_stands_out(p_kw, q_kvar, self._last)
+            message = self._plain.what_stands_out(p_kw, q_kvar, self._last_vm_pu)
             return unsolved(self._feeder, message, p_kw=p_kw, q_kvar=q_kvar)
-        self._last = self._snapshot(p_kw, q_kvar)
-        return self._last
+        found = self._snapshot(p_kw, q_kvar)
+        self._last_vm_pu = found.vm_pu
+        return found
 
     def solve_all(
         self,

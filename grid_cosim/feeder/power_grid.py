@@ -14,7 +14,7 @@ from grid_cosim.feeder.equations import Equations, NotRepresentableError, read_e
 from grid_cosim.feeder.network import Feeder
 from grid_cosim.feeder.plain_run import LoadedBuses, PlainRun, with_one_load_per_bus
 from grid_cosim.feeder.readings import Readings
-from grid_cosim.feeder.snapshot import Flows, Snapshot, VoltageCheck, unsolved
+from grid_cosim.feeder.snapshot import FlowMemory, Flows, Snapshot, VoltageCheck, unsolved
 
 _TOLERANCE_PU = 1e-8  # of the last Newton step; what it leaves is far smaller, as it converges quadratically
 _STIFF_VA = 1e20  # short-circuit power of a source: its voltage gives way by 1e-15 pu
@@ -38,7 +38,16 @@ class PowerGridFlow:
         self._equations = read_equations(net)
         self._at = _Reader(feeder, self._equations, self._buses)
         self._model = PowerGridModel(_input(self._equations, self._at.loaded_nodes))
-        self._last: Snapshot | None = None
+        self._last_vm_pu: Float[np.ndarray, " buses"] | None = None
+
+    @property
+    def memory(self) -> FlowMemory:
+        """The last voltages, which only a message tells: every step starts anew."""
+        return FlowMemory(self._last_vm_pu, None)
+
+    def recall(self, memory: FlowMemory) -> None:
+        """Go on from there."""
+        self._last_vm_pu = memory.vm_pu
 
     def solve(
         self,
@@ -102,11 +111,12 @@ class PowerGridFlow:
         p_kw: np.ndarray,
         q_kvar: np.ndarray,
     ) -> Snapshot:
-        self._last = self._at.snapshot(u_pu * np.exp(1j * u_angle), node_mva, p_kw, q_kvar)
-        return self._last
+        found = self._at.snapshot(u_pu * np.exp(1j * u_angle), node_mva, p_kw, q_kvar)
+        self._last_vm_pu = found.vm_pu
+        return found
 
     def _unsolved(self, p_kw: np.ndarray, q_kvar: np.ndarray) -> Snapshot:
-        message = self._plain.what_stands_out(p_kw, q_kvar, self._last)
+        message = self._plain.what_stands_out(p_kw, q_kvar, self._last_vm_pu)
         return unsolved(self._feeder, message, p_kw=p_kw, q_kvar=q_kvar)
 
 

@@ -62,6 +62,15 @@ class Snapshot:
     """Per phase where the feeder is solved per phase."""
 
 
+class FlowMemory(NamedTuple):
+    """What a power flow keeps from step to step."""
+
+    vm_pu: Float[np.ndarray, " buses"] | None
+    """Of the last solution; None before the first."""
+    start: Float[np.ndarray, "nodes magnitude_and_angle"] | None
+    """Voltages in pu and degrees from which the next step starts; None where it starts from scratch."""
+
+
 class Flows(NamedTuple):
     """What all lines or all transformers carry; the first side is a line's `from_bus`, a transformer's hv."""
 

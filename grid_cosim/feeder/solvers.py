@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from grid_cosim.errors import FeederError
 from grid_cosim.feeder.equations import NotRepresentableError
 from grid_cosim.feeder.network import Feeder
-from grid_cosim.feeder.power_flow import PandapowerFlow, PowerFlow
+from grid_cosim.feeder.power_flow import PandapowerFlow, PowerFlow, Remembers
 from grid_cosim.feeder.power_grid import PowerGridFlow
+from grid_cosim.feeder.snapshot import FlowMemory
 from grid_cosim.feeder.unbalanced import UnbalancedFlow
 
 Solver = Literal["auto", "power-grid-model", "pandapower"]
@@ -69,8 +71,33 @@ class Solvers:
     @property
     def notes(self) -> tuple[str, ...]:
         """Which ones the feeder has as its switching is planned, and why; `FeederError` where none can."""
-        planned = (self._feeder, *(later.feeder for later in self._feeder.later))
-        return tuple(dict.fromkeys(self._choose(feeder).note for feeder in planned))
+        return tuple(dict.fromkeys(self._choose(feeder).note for feeder in self._planned))
+
+    @property
+    def made(self) -> tuple[PowerFlow | None, ...]:
+        """Those of the feeder as its switching is planned, in that order; None of one not needed yet."""
+        made = {id(feeder): chosen.power_flow for feeder, chosen in self._chosen}
+        return tuple(made.get(id(feeder)) for feeder in self._planned)
+
+    def used(self, which: Sequence[bool]) -> list[PowerFlow]:
+        """Some of them, made where they were not yet needed."""
+        return [self.of(feeder) for feeder, wanted in zip(self._planned, which, strict=True) if wanted]
+
+    @property
+    def memory(self) -> tuple[FlowMemory | None, ...]:
+        """What they keep from step to step, in the order of the plan; None of one that keeps nothing."""
+        return tuple(flow.memory if isinstance(flow, Remembers) else None for flow in self.made)
+
+    def recall(self, memory: Sequence[FlowMemory | None]) -> None:
+        """Go on from what those of another run of the same feeder have kept."""
+        for feeder, kept in zip(self._planned, memory, strict=True):
+            flow = None if kept is None else self.of(feeder)
+            if kept is not None and isinstance(flow, Remembers):
+                flow.recall(kept)
+
+    @property
+    def _planned(self) -> tuple[Feeder, ...]:
+        return (self._feeder, *(later.feeder for later in self._feeder.later))
 
     def _choose(self, feeder: Feeder) -> Chosen:
         for known, chosen in self._chosen:

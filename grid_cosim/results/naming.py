@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +23,9 @@ class Coded:
 class Coder:
     """Numbers the names of one column, in order of appearance."""
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._code: dict[Any, int] = {}
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names: list[str] = list(names)
+        self._code: dict[Any, int] = {name: code for code, name in enumerate(self.names)}
         self._last: Any = None
         self._last_codes: Int[np.ndarray, " rows"] = np.zeros(0, dtype=np.int32)
 

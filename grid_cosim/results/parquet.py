@@ -101,6 +101,23 @@ def read_table(path: Path, table: str, *, columns: Sequence[str] | None = None) 
         return pq.read_table(path, columns=columns).to_pandas()
 
 
+def read_tables(paths: Sequence[Path], table: str, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The same of a table in several files, one after the other."""
+    if len(paths) == 1:
+        return read_table(paths[0], table, columns=columns)
+    parts = []
+    for path in paths:
+        with _readable(path, table):
+            parts.append(pq.read_table(path, columns=columns))
+    return pa.concat_tables(parts).unify_dictionaries().to_pandas()
+
+
+def read_arrow(path: Path, table: str) -> Any:
+    """Read a table as Arrow has it, to be written again as it is."""
+    with _readable(path, table):
+        return pq.read_table(path)
+
+
 def read_parts(path: Path, table: str, *, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
     """The same, one row group after the other."""
     with _readable(path, table), pq.ParquetFile(path) as stored:

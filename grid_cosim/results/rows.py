@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from grid_cosim.results.naming import Coder
 from grid_cosim.results.parquet import as_times
@@ -33,16 +35,27 @@ class OneStep:
 class StepRows:
     """Checks and converts the steps of one table; knows the names that it has seen."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, names: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
         self._table = table
         self._wanted = columns_of(table)
         self._dtypes = {name: column.stored for name, column in self._wanted.items()}
-        self._coders = {name: Coder() for name, column in self._wanted.items() if column.is_name}
+        self._coders = {
+            name: Coder(names.get(name, ())) for name, column in self._wanted.items() if column.is_name
+        }
 
     @property
     def names(self) -> dict[str, list[str]]:
         """Column of names → the names by their numbers."""
         return {name: coder.names for name, coder in self._coders.items()}
+
+    def stored(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Rows of any number of steps that have been read back, as they were before they were written."""
+        return {
+            name: self._coders[name].codes(frame[name].cat.categories)[frame[name].cat.codes.to_numpy()]
+            if name in self._coders
+            else frame[name].to_numpy().astype(dtype)
+            for name, dtype in self._dtypes.items()
+        }
 
     def of(self, columns: Mapping[str, Any]) -> OneStep:
         """One step's columns; odd columns and lengths are our mistake."""

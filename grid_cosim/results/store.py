@@ -6,7 +6,6 @@ import json
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,9 @@ import tomlkit
 
 from grid_cosim.errors import ResultsError, UnknownNameError
 from grid_cosim.results.derived import TABLE_OF, summary, totals
-from grid_cosim.results.parquet import empty_table, read_parts, read_table, rows_in, write_table
+from grid_cosim.results.parquet import empty_table, read_parts, read_tables, rows_in, write_table
+from grid_cosim.results.pieces import Manifest
+from grid_cosim.results.staging import staged_folder
 from grid_cosim.results.tables import TABLES
 from grid_cosim.results.writer import STATUS_FILE, Status, write_json
 
@@ -234,7 +235,7 @@ class StoredResults:
                 provenance=_read_json(folder / "provenance.json"),
                 basis=Basis(**status["basis"]),
                 topology=Topology.load(folder / "feeder.json"),
-                runs={controller: _load_run(folder / controller) for controller in status["controllers"]},
+                runs={controller: load_run(folder / controller) for controller in status["controllers"]},
                 warnings=tuple(status["warnings"]),
                 notes=tuple(status["notes"]),
                 folder=folder,
@@ -264,86 +265,49 @@ def write_description(
     write_json(folder / STATUS_FILE, about | {"warnings": warnings, "notes": notes})
 
 
-@contextmanager
-def staged_folder(path: Path | str) -> Iterator[Path]:
-    """Give a folder to fill that takes the name `path` when all is well, and keeps `<path>.partial` when not.
-
-    Raises `ResultsError` where `path` exists and is not a results folder, or cannot be written.
-    """
-    final = Path(path)
-    if final.is_symlink():
-        final = final.resolve()
-    if Path.cwd().is_relative_to(final.resolve()):
-        raise ResultsError(
-            path, "is the current folder or lies above it", remedy="Name a new folder with --out"
-        )
-    staged = final.with_name(final.name + ".partial")
-    for existing in (final, staged):
-        _refuse_foreign(existing)
-    try:
-        if staged.exists():
-            shutil.rmtree(staged)
-        staged.mkdir(parents=True)
-        write_json(staged / STATUS_FILE, {"grid_cosim_results": "begun"})
-    except OSError as error:
-        raise ResultsError(
-            staged, f"cannot be written ({error.strerror})", remedy="Choose another folder with --out"
-        ) from error
-    yield staged
-    _refuse_foreign(final)
-    if final.exists():
-        shutil.rmtree(final)
-    staged.replace(final)
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Raise where `path` is something that we did not write and must not delete."""
-    if not path.exists():
-        return
-    ours = path.is_dir() and (not any(path.iterdir()) or "grid_cosim_results" in _peek(path / STATUS_FILE))
-    if not ours:
-        raise ResultsError(
-            path, "exists and is not a results folder", remedy="Choose another folder with --out"
-        )
-
-
-def _peek(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
 @dataclass(frozen=True)
 class StoredTables(Mapping[str, pd.DataFrame]):
-    """The finished tables of a controller's folder, each read once, when it is first asked for."""
+    """The tables of a controller's folder, each read once, when it is first asked for.
+
+    Of a run that has not ended, those of its last checkpoint.
+    """
 
     folder: Path
+    checkpoint: Manifest | None = None
     _read: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def __getitem__(self, table: str) -> pd.DataFrame:
         if table not in self:
             raise KeyError(table)
         if table not in self._read:
-            self._read[table] = read_table(self._path(table), table)
+            self._read[table] = read_tables(self._paths(table), table)
         return self._read[table]
 
     def read(self, table: str, columns: Sequence[str]) -> pd.DataFrame:
         """Some columns, which are not kept."""
         if table in self._read:
             return self._read[table][list(columns)]
-        return read_table(self._path(table), table, columns=columns)
+        return read_tables(self._paths(table), table, columns=columns)
 
     def parts(self, table: str, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
         """One row group after the other."""
-        return read_parts(self._path(table), table, columns=columns)
+        for path in self._paths(table):
+            yield from read_parts(path, table, columns=columns)
 
     def n_rows(self, table: str) -> int:
         """The number of rows, without reading them."""
-        return rows_in(self._path(table), table)
+        return sum(rows_in(path, table) for path in self._paths(table))
 
-    def _path(self, table: str) -> Path:
-        return self.folder / f"{table}.parquet"
+    def _paths(self, table: str) -> tuple[Path, ...]:
+        if self.checkpoint is not None:
+            return self.checkpoint.paths(self.folder, table)
+        return (self.folder / f"{table}.parquet",)
 
     def __contains__(self, table: object) -> bool:
-        return table in TABLES and self._path(str(table)).is_file()
+        if table not in TABLES:
+            return False
+        paths = self._paths(str(table))
+        return bool(paths) and (self.checkpoint is not None or paths[0].is_file())
 
     def __iter__(self) -> Iterator[str]:
         return (table for table in TABLES if table in self)
@@ -352,14 +316,20 @@ class StoredTables(Mapping[str, pd.DataFrame]):
         return sum(1 for _ in self)
 
 
-def _load_run(folder: Path) -> Run:
-    tables = StoredTables(folder)
+def load_run(folder: Path) -> Run:
+    """The run in a controller's folder, however it ended; without a folder, one that was not started."""
     if not (folder / STATUS_FILE).is_file():
-        return Run(tables, "interrupted", "it was not started")
+        return Run(StoredTables(folder), "interrupted", "it was not started")
     ended = _read_json(folder / STATUS_FILE)
+    checkpoint = Manifest.of(folder)
     if ended["status"] == "running":
-        return Run(tables, "interrupted", "it was cut off before it could write its tables")
+        tables = StoredTables(folder, checkpoint or Manifest())
+        if checkpoint is None:
+            return Run(tables, "interrupted", "it was cut off before it could write its tables")
+        said = f"it was cut off after step {checkpoint.step} or later; what follows was not written"
+        return Run(tables, "interrupted", said, checkpoint.wall_time_s)
     wall_time_s = float("nan") if ended["wall_time_s"] is None else ended["wall_time_s"]
+    tables = StoredTables(folder, None if ended["status"] == "complete" else checkpoint)
     return Run(tables, ended["status"], ended["message"], wall_time_s)
 
 

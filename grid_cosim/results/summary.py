@@ -35,6 +35,13 @@ class _Reduction:
     def result(self) -> np.ndarray:
         return self.value
 
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        return {"value": self.value, "time": self.time}
+
+    def go_on(self, state: Mapping[str, np.ndarray]) -> None:
+        self.value, self.time = state["value"], state["time"]
+
 
 class _Sum(_Reduction):
     def take(self, rows: Any, values: np.ndarray, when: np.datetime64) -> None:
@@ -70,6 +77,14 @@ class _Mean(_Sum):
     def result(self) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return np.asarray(self.value / self._known)
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        return super().state | {"known": self._known}
+
+    def go_on(self, state: Mapping[str, np.ndarray]) -> None:
+        super().go_on(state)
+        self._known = state["known"]
 
 
 class _Max(_Reduction):
@@ -166,6 +181,18 @@ class Summary:
         )
         self._others = {name: np.zeros(0, dtype=np.int32) for name in others}
         self.n_elements = 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that has been added until now."""
+        columns = {name: reduction.state for name, reduction in self._reductions.items()}
+        return {"n_elements": self.n_elements, "others": self._others, "columns": columns}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from what was added to another, whose `state` this is."""
+        self.n_elements, self._others = state["n_elements"], state["others"]
+        for name, reduction in self._reductions.items():
+            reduction.go_on(state["columns"][name])
 
     def add(self, columns: Columns, when: np.datetime64) -> None:
         """One step's rows; names are numbers that begin at 0."""

@@ -41,6 +41,15 @@ class Totals:
             "buses": _of_buses,
         }
 
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """What is remembered."""
+        return {"heated": self._heated, "asking": self._asking}
+
+    def go_on(self, state: Mapping[str, np.ndarray]) -> None:
+        """Remember what others did, whose `state` this is."""
+        self._heated, self._asking = state["heated"], state["asking"]
+
     def of(self, table: str, columns: Columns) -> dict[str, Any]:
         """What one step's rows of a table say; nothing for a table that is not summed up, or without rows."""
         if table not in self._of or not next(iter(columns.values())).size:

@@ -20,12 +20,13 @@ from grid_cosim.errors import CosimError, HorizonError, PowerFlowError, RunError
 from grid_cosim.feeder import Feeder, PandapowerFlow, PowerGridFlow, Snapshot, power_grid
 from grid_cosim.feeder.equations import Equations, read_equations
 from grid_cosim.neighbourhood import Neighbourhood
-from grid_cosim.results import TABLES, read_table
+from grid_cosim.results import load_run
 from tests.cosim.builders import START, DivergesAt, small_feeder, small_neighbourhood
+from tests.signals import interruptible
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    return {name: read_table(path, name) for name in TABLES if (path := folder / f"{name}.parquet").is_file()}
+    return dict(load_run(folder).tables)
 
 
 def status(folder: Path) -> tuple[str, str]:
@@ -310,7 +311,7 @@ def test_a_notebook_can_interrupt_it(tmp_path: Path):
         run_world(small_neighbourhood(feeder), feeder, tmp_path, start=START, progress=interrupt)
 
     loop = asyncio.new_event_loop()  # as in a notebook, and unlike in asyncio.run, Ctrl-C is not taken over
-    with pytest.raises(KeyboardInterrupt):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(cell())
     loop.close()
     assert status(tmp_path)[0] == "interrupted"

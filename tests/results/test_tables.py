@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grid_cosim.errors import ResultsError
-from grid_cosim.results import TABLES, RunWriter, empty_table, read_table, write_table
+from grid_cosim.results import TABLES, RunWriter, empty_table, load_run, read_table, write_table
 
 TIMES = np.array(["2016-01-19T12:00", "2016-01-19T12:15", "2016-01-19T12:30"], dtype="datetime64[ms]")
 HOMES = np.array(["Household-0", "Household-1"], dtype=object)
@@ -78,7 +78,9 @@ def test_an_unfinished_run_has_no_table_that_looks_whole(tmp_path, monkeypatch):
     monkeypatch.setattr("grid_cosim.results.writer.ROW_GROUP_ROWS", 2)
     writer = RunWriter(tmp_path)
     writer.append("households", _step(0))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["households.parquet.partial", "status.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "status.json"]
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["households-00000.parquet"]
+    assert not load_run(tmp_path).tables  # no checkpoint says that this is all of a step
     writer.finish("failed", "power flow did not converge", 2.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "household_summary.parquet",
@@ -87,6 +89,24 @@ def test_an_unfinished_run_has_no_table_that_looks_whole(tmp_path, monkeypatch):
         "totals.parquet",
     ]
     assert len(read_table(tmp_path / "households.parquet", "households")) == 2
+
+
+@pytest.mark.parametrize("group_rows", [2, 3, 1000])
+def test_a_checkpoint_is_read_like_tables(tmp_path, monkeypatch, group_rows):
+    for module in ("parquet", "writer"):
+        monkeypatch.setattr(f"grid_cosim.results.{module}.ROW_GROUP_ROWS", group_rows)
+    writer = RunWriter(tmp_path)
+    for step in range(len(TIMES)):
+        assert load_run(tmp_path).n_rows("households") == 2 * step
+        writer.append("households", _step(step))
+        writer.checkpoint(wall_time_s=7.0)
+    left = load_run(tmp_path)
+    assert (left.status, left.wall_time_s) == ("interrupted", 7.0)
+    assert f"after step {len(TIMES)} or later" in left.message
+    whole, parts = left.table("households"), pd.concat(left.parts("households"), ignore_index=True)
+    assert whole["p_kw"].tolist() == parts["p_kw"].tolist() == _frame()["p_kw"].tolist()
+    assert whole["household"].tolist() == _frame()["household"].tolist()
+    assert left.table("household_summary")["p_max_kw"].tolist() == [3.0, 4.0]
 
 
 def test_arrays_may_be_reused_by_the_caller_after_append(tmp_path):
