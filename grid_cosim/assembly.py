@@ -49,6 +49,7 @@ def scenario_feeder(scenario: Scenario) -> Feeder:
         limit_share=section.limit_share,
         slack_vm_pu=section.slack_vm_pu,
         unbalanced=section.unbalanced,
+        kw_per_home=section.kw_per_home,
     )
     return with_limits(scenario, feeder, scenario_fleet)
 

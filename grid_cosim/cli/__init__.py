@@ -15,6 +15,7 @@ import typer
 from grid_cosim.cli.benchmark import benchmark
 from grid_cosim.cli.boundary import out
 from grid_cosim.cli.feeders import feeders
+from grid_cosim.cli.new import new
 from grid_cosim.cli.run import report, run
 from grid_cosim.cli.train import train
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run, feeders, train, report, benchmark):
+for command in (run, new, feeders, train, report, benchmark):
     app.command()(command)
 
 
