@@ -43,7 +43,7 @@ SIMBENCH = (
     "1-HVMV-urban-2.203-0-no_sw",
 )
 OTHERS = ("case33bw", "case118", "create_cigre_network_hv", "example_simple", "GBreducednetwork", "case14")
-SHORT = ["time.hours=2", "time.start=2016-01-04T17:00:00", 'controllers=["uncontrolled","consensus"]']
+SHORT = ["time.hours=2", "time.start=2016-01-04T18:00:00", 'controllers=["uncontrolled","consensus"]']
 
 
 def village() -> pandapowerNet:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from grid_cosim.arranging import Rearranging, arrangements
 from grid_cosim.demand import Policies
+from grid_cosim.device_table import Listed, read_device_table
 from grid_cosim.devices import Device, Sky, SunlitPopulation
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
 from grid_cosim.events import moving_limits
@@ -214,11 +215,30 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
 
 def _ownerships(scenario: Scenario, feeder: Feeder) -> dict[str, Ownership]:
     """What the homes of a scenario own, by kind."""
-    return {kind: _ownership(kind, section, feeder) for kind, section in scenario.devices.items()}
+    table = _device_table(scenario, feeder)
+    return {
+        kind: _ownership(kind, section, feeder, table.get(kind)) for kind, section in scenario.devices.items()
+    }
 
 
-def _ownership(kind: str, section: DeviceSection, feeder: Feeder) -> Ownership:
+def _device_table(scenario: Scenario, feeder: Feeder) -> dict[str, Listed]:
+    """What the table of devices says of the kinds that the scenario leaves to it."""
+    kinds = [kind for kind, section in scenario.devices.items() if section.share == "table"]
+    path = scenario.homes.devices
+    if path is None and not kinds:
+        return {}
+    if path is None:
+        raise ScenarioError(
+            feeder.source, [f'devices.{kinds[0]}.share: got "table" without homes.devices, expected its file']
+        )
+    return read_device_table(path, feeder.home_names, kinds)
+
+
+def _ownership(kind: str, section: DeviceSection, feeder: Feeder, listed: Listed | None) -> Ownership:
     population = population_class(kind)(**section.population)
+    if listed is not None:
+        return Ownership(population, listed.owners, section.power_factor, listed.given)
+    assert section.share != "table", "what is left to the table is listed"
     if section.share != "network":
         return Ownership(population, section.share, section.power_factor)
     if feeder.has_heat_pump is None or kind != "heat_pump":

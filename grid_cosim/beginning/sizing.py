@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -55,6 +55,22 @@ class FreeEvening:
     unsolved_steps: int
 
 
+class _Ratio(NamedTuple):
+    """Of what the limits carry, by the worst of them."""
+
+    peak: float
+    mean: float
+    """Of the worst `WINDOW_H` hours."""
+    fed_in: float
+    """Of generation, at its highest; below zero where there never is more than demand."""
+
+    @property
+    def limit_share(self) -> float:
+        """The limit's share at which the peak is as wanted; what is fed in, and every home needs, fits."""
+        least = max(self.peak / _PEAK, self.mean / MANAGEABLE, self.fed_in / MANAGEABLE, 1.0 / _STEPS)
+        return math.ceil(_STEPS * least) / _STEPS
+
+
 def sized(feeder: Feeder, everything: Scenario) -> Sizing:
     """Find shares and limit for a scenario in which every home has both a car and a heat pump.
 
@@ -69,19 +85,20 @@ def sized(feeder: Feeder, everything: Scenario) -> Sizing:
     for car_share, pump_share in _LADDER:
         drawn = besides + car_share * car + (1.0 if own_pumps else pump_share) * pump
         share = drawn / limit_kw[:, None]
-        ratios.append((float(share.max()), float(_running_mean(share, window).max())))
+        ratios.append(
+            _Ratio(float(share.max()), float(_running_mean(share, window).max()), -float(share.min()))
+        )
 
     def at(place: int, limit_share: float) -> Sizing:
         car_share, pump_share = _LADDER[place]
         return Sizing(car_share, None if own_pumps else pump_share, limit_share)
 
-    for place, (peak, mean) in enumerate(ratios):
-        if peak >= HARD and mean <= MANAGEABLE:
+    for place, of in enumerate(ratios):
+        if of.peak >= HARD and of.mean <= MANAGEABLE:
             return at(place, 1.0)
     last = len(_LADDER) - 1
-    for place in (last,) if ratios[last][0] < HARD else (_USUAL, 0):
-        peak, mean = ratios[place]
-        limit_share = math.ceil(_STEPS * max(peak / _PEAK, mean / MANAGEABLE)) / _STEPS
+    for place in (last,) if ratios[last].peak < HARD else (_USUAL, 0):
+        limit_share = ratios[place].limit_share
         if limit_share <= 1.0:
             break
     return at(place, limit_share)

@@ -96,8 +96,9 @@ def _above(name: str, study: Study) -> list[str]:
             return _limits(study)
         case "devices":
             return _wrapped(
-                "Who owns what is drawn at random by share. devices.csv lists what was drawn: edit it, name it "
-                'in the section homes (devices = "devices.csv"), and remove the shares here of the kinds in it. '
+                "Who owns what is drawn at random by share. devices.csv lists what was drawn: edit it, set "
+                'share = "table" for the kinds in it, and name it in the section homes: devices = '
+                '"devices.csv". '
                 "Further kinds: battery, pv, water_heater, v2g_vehicle."
             )
         case "record":

@@ -66,6 +66,9 @@ def diagnose(source: str | Path | pandapowerNet, *, kw_per_home: float | None = 
         mend(shipped)
         try:
             homes = find_homes(shipped, None, source=opened.source)
+            found = list(findings.regions(shipped, homes.load))
+            if found:
+                return Diagnosis(opened.source, tuple(found), None, homes.rule, kw_per_home, np.zeros(0))
             kw_per_home = _several(shipped, homes) if kw_per_home is None else kw_per_home
             feeder = feeder_of(
                 opened,
@@ -105,6 +108,7 @@ def _several(net: pandapowerNet, homes: Homes) -> float | None:
 def _of_tables(net: pandapowerNet, homes: Homes, kw_per_home: float | None) -> list[Finding]:
     return [
         *findings.ratings(net),
+        *findings.placeholders(net),
         *findings.coordinates(net),
         *findings.supply(net),
         *findings.electrical(net),

@@ -25,6 +25,7 @@ hardly one home."""
 _PLACEHOLDER_KA = 10.0
 """Nobody's cable carries more: 99999 stands for "not known" in many files."""
 _HIGH_VOLTAGE_KV = 60.0
+_HUGE_MVA = 500.0
 _NAMED = 4
 
 
@@ -89,6 +90,19 @@ def ratings(net: pandapowerNet) -> Iterator[Finding]:
             "nothing",
             element_names(net, "line", bad),
             "Give net.line.max_i_ka in kA, as pandapower's standard types have it",
+        )
+
+
+def placeholders(net: pandapowerNet) -> Iterator[Finding]:
+    """Transformers of a rating that none in a distribution network has."""
+    huge = net.trafo.index[net.trafo["sn_mva"] >= _HUGE_MVA]
+    if len(huge):
+        yield Finding(
+            "doubtful",
+            f"{len(huge)} of {len(net.trafo)} transformers are rated {_HUGE_MVA:,.0f} MVA or more: limits that "
+            "nothing comes near",
+            element_names(net, "trafo", huge),
+            "Give net.trafo.sn_mva as on the rating plate",
         )
 
 
@@ -250,15 +264,14 @@ def besides_homes(net: pandapowerNet, homes: pd.Index, replaced: pd.Index) -> It
             element_names(net, "sgen", sgen.index),
             ""
             if keep == "follow their series" or kw == 0
-            else "Photovoltaics that know night and clouds are devices of homes ([devices.pv]); take these out "
-            "of service then",
+            else "Photovoltaics that know night and clouds are devices of homes ([devices.pv]): take these "
+            "out of service then",
         )
 
 
-def aggregates(net: pandapowerNet, homes: pd.Index, kw_per_home: float | None) -> Iterator[Finding]:
-    """Loads too large for a home, or at a voltage where there are none."""
+def regions(net: pandapowerNet, homes: pd.Index) -> Iterator[Finding]:
+    """Loads behind which no home can be reached."""
     loads = homes.unique()
-    planned_kw = 1e3 * (net.load.loc[loads, "p_mw"] * net.load.loc[loads, "scaling"])
     vn_kv = net.bus["vn_kv"].reindex(net.load.loc[loads, "bus"]).to_numpy(dtype=float)
     if len(loads) and (vn_kv >= _HIGH_VOLTAGE_KV).all():
         yield Finding(
@@ -268,7 +281,13 @@ def aggregates(net: pandapowerNet, homes: pd.Index, kw_per_home: float | None) -
             element_names(net, "load", loads),
             "Take the medium- or low-voltage network below one of them",
         )
-        return
+
+
+def aggregates(net: pandapowerNet, homes: pd.Index, kw_per_home: float | None) -> Iterator[Finding]:
+    """Loads too large for a home, or at medium voltage, where there are none."""
+    loads = homes.unique()
+    planned_kw = 1e3 * (net.load.loc[loads, "p_mw"] * net.load.loc[loads, "scaling"])
+    vn_kv = net.bus["vn_kv"].reindex(net.load.loc[loads, "bus"]).to_numpy(dtype=float)
     large = loads[(planned_kw > PLAUSIBLE_HOME_KW).to_numpy() | (vn_kv >= LOW_VOLTAGE_KV)]
     if not len(large):
         return

@@ -18,6 +18,7 @@ _CAR_SHAPES = ("HLS_", "APLS_")  # SimBench: charging at home, at work
 LOW_VOLTAGE_KV = 1.0
 _STATION = r"(?i)station|mv[/ -]?lv"
 """Types of medium-voltage loads that stand for a low-voltage grid; pandapower's mv_oberrhein has such."""
+_STATION_SHAPES = ("lv_",)  # SimBench: a low-voltage grid as one load
 _MOST_HOMES = 1_000_000
 
 
@@ -76,7 +77,8 @@ def find_homes(
         )
     if car.any():
         notes.append(f"{int(car.sum())} car loads, series already charged, replaced by models")
-    shapes = profile[index].where(profile[index] != "", None)
+    household = profile[index].str.startswith("H0")
+    shapes = profile[index].where(household, None)
     return Homes(
         load=index,
         names=_names(homes),
@@ -145,11 +147,13 @@ def _pick(
             f"no homes: none of its {len(net.load)} loads consumes power",
             remedy='Add loads of type "HH" to net.load, one per home',
         )
-    stations = consuming.index[_text(consuming, "type").str.contains(_STATION)]
+    by_type = _text(consuming, "type").str.contains(_STATION)
+    by_profile = _text(consuming, "profile").str.startswith(_STATION_SHAPES)
+    stations = consuming.index[by_type | by_profile]
     if len(stations):
         return (
             stations,
-            _Rule("the loads whose type says that a low-voltage grid is behind them", False),
+            _Rule("the loads of which the network says that a low-voltage grid is behind them", False),
             [
                 f"no low-voltage load: the {len(stations)} loads that stand for low-voltage grids are taken "
                 "as homes"

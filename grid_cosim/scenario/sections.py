@@ -91,12 +91,15 @@ class Time(Section):
 
 
 class Homes(Section):
-    """The inflexible load of the households."""
+    """The inflexible load of the households, and what they own."""
 
     base_load: str = "simbench"
     """`simbench`: SimBench household shapes, diversified; or a CSV or Parquet file, kW, a column a home."""
     mean_annual_kwh: Positive | None = None
     """Mean yearly consumption of a home; without it that of German households. Only for `simbench`."""
+    devices: str | None = None
+    """CSV file that says which home has which device, and what is known of it, for the kinds whose `share` is
+    `table`."""
 
 
 class Weather(Section):
@@ -116,8 +119,9 @@ class Weather(Section):
 class DeviceSection(Section):
     """One kind of flexible device."""
 
-    share: Fraction | Literal["network"] = 0.5
-    """Share of homes that own one, drawn at random; `network`: the homes that the network gives one."""
+    share: Fraction | Literal["network", "table"] = 0.5
+    """Share of homes that own one, drawn at random; `network`: the homes that the network gives one; `table`:
+    those of the table `homes.devices`."""
     policy: str | None = None
     """A shipped policy's name or a checkpoint file; without it the shipped policy of that kind."""
     population: dict[str, Any] = Field(default_factory=dict)
