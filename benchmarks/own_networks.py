@@ -1,4 +1,4 @@
-"""Every network that a newcomer might bring: does it run, or is it refused with a reason?
+"""Every network that a newcomer might bring: each either runs, or is refused with a reason.
 
     python benchmarks/own_networks.py [--only TEXT] [--markdown]
 

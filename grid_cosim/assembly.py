@@ -26,6 +26,7 @@ from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_feature
 from grid_cosim.policies.recipe import population_class
 from grid_cosim.profiles import (
     ANNUAL_KWH_MEAN,
+    Clock,
     base_load_from_file,
     energy_price,
     household_base_load,
@@ -65,6 +66,7 @@ def scenario_fleet(scenario: Scenario, feeder: Feeder) -> Fleet:
         n_steps=time.n_steps,
         dt_h=time.dt_h,
         lookahead_steps=round(_OUTLOOK_H / time.dt_h),
+        clock=Clock.of(time.timezone),
     )
     ownership = _ownerships(scenario, feeder)
     return draw_fleet(
@@ -94,6 +96,7 @@ def _sky(scenario: Scenario) -> Sky:
         dt_h=time.dt_h,
         latitude_deg=weather.latitude_deg,
         longitude_deg=weather.longitude_deg,
+        clock=Clock.of(time.timezone),
     )
     columns = (at_steps.direct_w_per_m2, at_steps.diffuse_w_per_m2, *at_steps.sun)
     return Sky(*(torch.as_tensor(column)[:, None] for column in columns))
@@ -110,6 +113,7 @@ def scenario_tariff(scenario: Scenario) -> Float[np.ndarray, "steps_and_day"]:
             n_steps=time.n_steps,
             dt_h=dt_h,
             lookahead_steps=n_steps - time.n_steps,
+            clock=Clock.of(time.timezone),
         )
     price, otherwise = np.zeros(n_steps), np.ones(n_steps)
     for period in tariff.periods:
@@ -198,7 +202,12 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
                 remedy=f"Correct homes.base_load.{near_matches(homes.base_load, ['simbench'])}",
             )
         return base_load_from_file(
-            homes.base_load, feeder.home_names, start=time.start, n_steps=time.n_steps, dt_h=time.dt_h
+            homes.base_load,
+            feeder.home_names,
+            start=time.start,
+            n_steps=time.n_steps,
+            dt_h=time.dt_h,
+            clock=Clock.of(time.timezone),
         )
     base_kw, base_kvar = household_base_load(
         n_households=feeder.n_households,
@@ -227,6 +236,11 @@ def _device_table(scenario: Scenario, feeder: Feeder) -> dict[str, Listed]:
     path = scenario.homes.devices
     if path is None and not kinds:
         return {}
+    if not kinds:
+        raise ScenarioError(
+            feeder.source,
+            ['homes.devices: no kind has share = "table", expected a section [devices.<kind>] that says so'],
+        )
     if path is None:
         raise ScenarioError(
             feeder.source, [f'devices.{kinds[0]}.share: got "table" without homes.devices, expected its file']

@@ -99,8 +99,8 @@ def placeholders(net: pandapowerNet) -> Iterator[Finding]:
     if len(huge):
         yield Finding(
             "doubtful",
-            f"{len(huge)} of {len(net.trafo)} transformers are rated {_HUGE_MVA:,.0f} MVA or more: limits that "
-            "nothing comes near",
+            f"{len(huge)} of {len(net.trafo)} transformers are rated {_HUGE_MVA:,.0f} MVA or more: limits "
+            "that nothing comes near",
             element_names(net, "trafo", huge),
             "Give net.trafo.sn_mva as on the rating plate",
         )

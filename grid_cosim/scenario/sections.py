@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args
+from zoneinfo import available_timezones
 
 import tomlkit
 from pydantic import Field, field_validator, model_validator
 
 from grid_cosim.coordination import GraphKind
+from grid_cosim.errors import near_matches
 from grid_cosim.scenario.base import Fraction, Positive, Section
 from grid_cosim.scenario.grid import Event, FeederSection, Limits, PowerFlowSection
 
@@ -32,6 +34,21 @@ class Time(Section):
     """Length of the horizon in h."""
     step_minutes: Positive = 15.0
     """Length of a control step in min; it must divide an hour and the horizon."""
+
+    timezone: str | None = None
+    """IANA name of a zone, such as `Europe/Berlin`. Its standard time is then the run's clock, and times
+    without an offset in your files are its wall clock, daylight saving included. Without it the clock is
+    Central European standard time, in such files, too."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        if name is not None and name not in available_timezones():
+            raise ValueError(
+                f"got {name!r}, expected an IANA zone such as 'Europe/Berlin'."
+                f"{near_matches(name, available_timezones())}"
+            )
+        return name
 
     @field_validator("start")
     @classmethod
