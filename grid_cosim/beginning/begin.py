@@ -86,6 +86,10 @@ def begin(
     tell("solving an evening without control")
     scenario = _parsed(raw)
     evening = free_evening(feeder, scenario)
+    if evening.unsolved_steps == scenario.time.n_steps:
+        raise RefusedNetworkError(str(source), _unsolvable(diagnosis))
+    if evening.unsolved_steps:
+        raw["power_flow"] = {"on_divergence": "continue"}
     file = Path(source) if Path(source).is_file() else None
     raw["feeder"]["source"] = str(source) if file is None else file.name
     study = Study(folder.name, raw, diagnosis, feeder, sizing, evening)
@@ -98,6 +102,16 @@ def told(finding: Finding) -> str:
     """A finding in one line."""
     where = f" ({', '.join(finding.where)})" if finding.where else ""
     return f"{finding.what}{where}" + (f". {finding.remedy}" if finding.remedy else "")
+
+
+def _unsolvable(diagnosis: Diagnosis) -> list[str]:
+    """Why there may be no solution: all that is doubtful is under suspicion."""
+    suspects = [told(finding) for finding in diagnosis.findings if finding.severity == "doubtful"]
+    nothing = ["No suspect was found; pandapower.diagnostic(net) looks further"]
+    return [
+        "the AC power flow has no solution for these homes. What may be the reason:",
+        *(suspects or nothing),
+    ]
 
 
 def _first_scenario(feeder: Feeder, *, source: str, kw_per_home: float | None) -> dict[str, Any]:

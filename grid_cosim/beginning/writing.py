@@ -101,6 +101,11 @@ def _above(name: str, study: Study) -> list[str]:
                 '"devices.csv". '
                 "Further kinds: battery, pv, water_heater, v2g_vehicle."
             )
+        case "power_flow":
+            return _wrapped(
+                f"{study.evening.unsolved_steps} steps without control have no AC solution: the demand is "
+                "far beyond what the network carries. They are left out, and counted."
+            )
         case "record":
             return _wrapped("How much is written down; totals and KPIs are exact at every level of detail.")
     return []

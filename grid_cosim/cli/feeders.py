@@ -11,7 +11,7 @@ from grid_cosim.cli.boundary import Debug, bounded, out
 @bounded
 def feeders(debug: Debug = False) -> None:
     """List the feeders at hand: buses, homes, transformers, loading as shipped."""
-    from grid_cosim.feeder.catalogue import list_feeders, simbench_codes
+    from grid_cosim.feeder.catalogue import PANDAPOWER_NETWORKS, list_feeders, simbench_codes
 
     table = Table(
         title="Feeders",
@@ -41,7 +41,8 @@ def feeders(debug: Debug = False) -> None:
         )
     out.print(table)
     out.print(
-        f"Besides, all {len(simbench_codes())} SimBench grids by their code (simbench:<code>), and any "
-        "pandapower network as a .json or .xlsx file.",
+        f"Besides, all {len(simbench_codes())} SimBench grids by their code (simbench:<code>), "
+        f"{len(PANDAPOWER_NETWORKS)} of pandapower's own (pandapower:mv_oberrhein), and any pandapower network "
+        "as a .json or .xlsx file: `grid-cosim new` begins a study of it.",
         highlight=False,
     )

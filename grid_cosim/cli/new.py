@@ -58,8 +58,9 @@ def new(
     assert found.feeder is not None, "what is refused raises"
     limits, evening = found.feeder.limits, written.evening
     worst = int(evening.limit_percent.argmax())
+    of = f"{limits.n_limits} limits" if limits.n_limits > 1 else "1 limit"
     out.print(
-        f"\n{found.feeder.n_households:,} homes ({found.rule}) behind {limits.n_limits} limits. Without "
+        f"\n{found.feeder.n_households:,} homes ({found.rule}) behind {of}. Without "
         f"control {limits.names[worst]} would come to {evening.limit_percent[worst]:.0f} % of its rating.",
         highlight=False,
         soft_wrap=True,
