@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from grid_cosim.assembly import scenario_fleet
-from grid_cosim.beginning.sizing import FreeEvening, Sizing, free_evening, sized
+from grid_cosim.beginning.sizing import FreeEvening, Sizing, corrected, free_evening, sized
 from grid_cosim.beginning.writing import Study, scenario_toml
 from grid_cosim.errors import RefusedNetworkError, ScenarioError
 from grid_cosim.feeder import Feeder
@@ -88,6 +88,8 @@ def begin(
     evening = free_evening(feeder, scenario)
     if evening.unsolved_steps == scenario.time.n_steps:
         raise RefusedNetworkError(str(source), _unsolvable(diagnosis))
+    sizing = corrected(sizing, evening)
+    _apply(raw, sizing)
     if evening.unsolved_steps:
         raw["power_flow"] = {"on_divergence": "continue"}
     file = Path(source) if Path(source).is_file() else None

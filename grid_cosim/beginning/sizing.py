@@ -7,7 +7,7 @@ twelve hours fits through every limit, with room to spare; only when it is drawn
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,8 @@ _LADDER = ((0.2, 0.1), (0.4, 0.2), (0.6, 0.3), (0.6, 0.5), (0.8, 0.6), (1.0, 0.8
 """Shares of homes with a car and with a heat pump, from few to all."""
 _USUAL = 2
 """Place in the ladder of what is taken first where the limit has to give."""
+_TOO_HARD = 2.0
+"""Peak, per limit, beyond which the estimate has missed something."""
 _STEPS = 20
 """The limit's share is rounded up to a twentieth."""
 
@@ -124,6 +126,14 @@ def free_evening(feeder: Feeder, scenario: Scenario) -> FreeEvening:
         line = np.fmax(line, at.line_loading_percent)
         lowest = float(np.fmin(lowest, np.nanmin(at.vm_pu)))
     return FreeEvening(limit, line, lowest, unsolved)
+
+
+def corrected(sizing: Sizing, evening: FreeEvening) -> Sizing:
+    """With a larger share of the limits where AC shows far more than was estimated, as generators make it."""
+    peak = float(np.nanmax(evening.limit_percent)) / 100.0
+    if peak <= _TOO_HARD * sizing.limit_share:
+        return sizing
+    return replace(sizing, limit_share=math.ceil(_STEPS * peak / _PEAK) / _STEPS)
 
 
 def _on_limits(scenario: Scenario, feeder: Feeder, fleet: Fleet) -> tuple[Any, Any, Any, Any]:

@@ -42,7 +42,7 @@ def feeders(debug: Debug = False) -> None:
     out.print(table)
     out.print(
         f"Besides, all {len(simbench_codes())} SimBench grids by their code (simbench:<code>), "
-        f"{len(PANDAPOWER_NETWORKS)} of pandapower's own (pandapower:mv_oberrhein), and any pandapower network "
-        "as a .json or .xlsx file: `grid-cosim new` begins a study of it.",
+        f"{len(PANDAPOWER_NETWORKS)} of pandapower's own (pandapower:mv_oberrhein), and any pandapower "
+        "network as a .json or .xlsx file: `grid-cosim new` begins a study of it.",
         highlight=False,
     )

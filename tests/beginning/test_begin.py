@@ -4,13 +4,14 @@ import csv
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandapower as pp
 import pandapower.networks
 import pytest
 from typer.testing import CliRunner
 
 from grid_cosim.beginning import Beginning, begin
-from grid_cosim.beginning.sizing import HARD
+from grid_cosim.beginning.sizing import HARD, FreeEvening, Sizing, corrected
 from grid_cosim.cli import app
 from grid_cosim.errors import RefusedNetworkError, ScenarioError
 from grid_cosim.metrics import kpis
@@ -110,6 +111,12 @@ def test_a_network_without_any_solution_is_refused_with_what_is_suspect(tmp_path
     with pytest.raises(RefusedNetworkError, match=suspect):
         begin(tmp_path / "study", tmp_path / "net.json")
     assert not (tmp_path / "study").exists()
+
+
+def test_a_limit_that_the_power_flow_shows_too_low_is_raised() -> None:
+    evening = FreeEvening(np.array([52.0, 30.0]), np.zeros(1), 1.0, 0)
+    assert corrected(Sizing(0.6, 0.3, 0.3), evening).limit_share == 0.3  # 173 % is hard
+    assert corrected(Sizing(0.6, 0.3, 0.2), evening).limit_share == 0.4  # 260 % is not what was meant
 
 
 def test_generation_that_prevails_sets_no_limit_below_itself(tmp_path: Path) -> None:
