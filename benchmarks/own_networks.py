@@ -3,7 +3,7 @@
     python benchmarks/own_networks.py [--only TEXT] [--markdown]
 
 For each: `grid-cosim new`, then two hours of that study under `uncontrolled` and `consensus`. Takes about
-twenty minutes on one core. pandapower's own networks are handed over as files, as a user's would be.
+half an hour on a busy machine. pandapower's own networks are handed over as files, as a user's would be.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SIMBENCH = (
     "1-HV-mixed--0-no_sw",
     "1-HVMV-urban-2.203-0-no_sw",
 )
-OTHERS = ("case33bw", "case118", "create_cigre_network_hv", "example_simple", "GBreducednetwork", "case14")
+OTHERS = ("case33bw", "case118", "create_cigre_network_hv", "example_simple", "GBreducednetwork")
 SHORT = ["time.hours=2", "time.start=2016-01-04T18:00:00", 'controllers=["uncontrolled","consensus"]']
 
 
