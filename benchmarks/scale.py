@@ -27,8 +27,8 @@ import torch
 from scipy.sparse import csr_array
 
 from grid_cosim.assembly import scenario_policies
-from grid_cosim.controllers import Priced
 from grid_cosim.coordination import Copies, CurveStep, TrackedMixing, bounds, communication, price_grid
+from grid_cosim.deciding import Priced
 from grid_cosim.environments.core import FleetGame
 from grid_cosim.environments.priced import ControlledPlayer
 from grid_cosim.environments.villages import Village

@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from typer.main import get_command
 
+from grid_cosim.cli import app
+from grid_cosim.cli.boundary import EXIT_CODES
 from grid_cosim.coordination import CurveStep, NewtonStep
 from grid_cosim.coordination.duals.curve import NEWS, VOTES
 from grid_cosim.coordination.duals.points import CLOSE, CLOSE_RATIO, NEAR
@@ -361,6 +364,31 @@ def constants() -> str:
     return _table(("name", "value", "meaning"), *body)
 
 
+def commands() -> str:
+    """Every command with its arguments, options and examples, from the application itself."""
+    parts = []
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        rows = [("argument or option", "meaning")]
+        for parameter in command.params:
+            value = parameter.metavar or str(parameter.name).upper()
+            of_option = "" if getattr(parameter, "is_flag", False) else f" {value}"
+            names = ", ".join(parameter.opts) + of_option
+            rows.append(
+                (
+                    f"`{value if parameter.param_type_name == 'argument' else names}`",
+                    parameter.help.replace("<", "&lt;"),
+                )
+            )
+        examples = command.epilog.replace("\\[", "[").split("\n\n")[1:]
+        parts += [f"### {name}", command.help, _table(*rows), _code("\n".join(examples), "sh")]
+    return "\n\n".join(parts)
+
+
+def exit_codes() -> str:
+    """What the exit codes of all commands mean."""
+    return _table(("code", "meaning"), *((str(code), meaning) for code, meaning in EXIT_CODES.items()))
+
+
 def _simulator(name: SimulatorName) -> Callable[[], str]:
     return lambda: markdown_table(name)
 
@@ -384,6 +412,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "tables": tables,
     "kpis": kpis,
     "recipes": recipes,
+    "commands": commands,
+    "exit-codes": exit_codes,
     "recipe-fields": _fields(Recipe),
     "private-fields": _fields(PrivateSettings),
     "ppo-fields": _fields(PpoSettings),
@@ -412,6 +442,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "feeder-sim": _simulator("FeederSim"),
     "recorder-sim": _simulator("RecorderSim"),
     "script": _file("scenarios/cold_evening.py", "python"),
+    "version-command": _file("grid_cosim/cli/version.py", "python"),
     "pool-pump": _file("tests/devices/toy.py", "python"),
 }
 """Name of a part → what makes it."""

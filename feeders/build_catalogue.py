@@ -1,4 +1,4 @@
-"""Write feeders/catalogue.csv: what `grid-cosim feeders` lists, measured on the nets themselves.
+"""Write what `grid-cosim feeders` lists: catalogue.csv, measured on the nets, and simbench_codes.txt.
 
     python feeders/build_catalogue.py
 
@@ -12,6 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandapower as pp
+import simbench
 
 from grid_cosim.feeder.catalogue import IEEE_EUROPEAN_LV, N_SCHUTTERWALD_AREAS, FeederInfo
 from grid_cosim.feeder.homes import find_homes
@@ -62,7 +63,7 @@ def measure(source: str, what: str) -> FeederInfo:
 
 
 def main() -> None:
-    """Measure all feeders, then write the file."""
+    """Measure all feeders, then write the files."""
     rows = []
     for source, what in sources().items():
         rows.append(measure(source, what))
@@ -71,6 +72,8 @@ def main() -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(FeederInfo)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
+    codes = "".join(f"{code}\n" for code in simbench.collect_all_simbench_codes())
+    (Path(__file__).parent / "simbench_codes.txt").write_text(codes, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

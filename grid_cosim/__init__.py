@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grid_cosim.analysis import Results
+    from grid_cosim.analysis import Results, compare
     from grid_cosim.assembly import assemble
     from grid_cosim.errors import GridCosimError
     from grid_cosim.feeder import Feeder, list_feeders, load_feeder
@@ -31,6 +31,7 @@ _HOME = {
     "Results": "analysis",
     "Scenario": "scenario",
     "assemble": "assembly",
+    "compare": "analysis",
     "kpis": "metrics",
     "list_feeders": "feeder",
     "load_feeder": "feeder",
@@ -47,6 +48,7 @@ __all__ = [
     "Results",
     "Scenario",
     "assemble",
+    "compare",
     "kpis",
     "list_feeders",
     "load_feeder",

@@ -33,14 +33,12 @@ from grid_cosim.profiles import (
     outdoor_temperature,
     sky,
 )
-from grid_cosim.scenario import ControllerName, DeviceSection, Scenario
+from grid_cosim.scenario import WITHOUT_POLICIES, ControllerName, Scenario
 from grid_cosim.shipped import shipped
 from grid_cosim.tariff import outlook_steps, share_of_steps
 
 _OUTLOOK_H = 24.0
 """How far the weather forecast of the heat pumps reaches."""
-
-_WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
 
 
 def scenario_feeder(scenario: Scenario) -> Feeder:
@@ -141,7 +139,7 @@ def assemble(
         moving=moving,
         fleet=fleet,
         policies={}
-        if controller in _WITHOUT_POLICIES
+        if controller in WITHOUT_POLICIES
         else scenario_policies(scenario, fleet, feeder.home_names),
         copies=first.copies,
         meters=first.meters,
@@ -175,7 +173,7 @@ def scenario_devices(
         )
     if drawn is None:
         raise ScenarioError(
-            feeder.source, [f"devices.{kind}: no home has one; say so, with a share large enough"]
+            scenario.source, [f"devices.{kind}: no home has one; say so, with a share large enough"]
         )
     household, device = drawn
     return tuple(feeder.home_names[row] for row in household), device
@@ -225,9 +223,7 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
 def _ownerships(scenario: Scenario, feeder: Feeder) -> dict[str, Ownership]:
     """What the homes of a scenario own, by kind."""
     table = _device_table(scenario, feeder)
-    return {
-        kind: _ownership(kind, section, feeder, table.get(kind)) for kind, section in scenario.devices.items()
-    }
+    return {kind: _ownership(kind, scenario, feeder, table.get(kind)) for kind in scenario.devices}
 
 
 def _device_table(scenario: Scenario, feeder: Feeder) -> dict[str, Listed]:
@@ -248,7 +244,8 @@ def _device_table(scenario: Scenario, feeder: Feeder) -> dict[str, Listed]:
     return read_device_table(path, feeder.home_names, kinds)
 
 
-def _ownership(kind: str, section: DeviceSection, feeder: Feeder, listed: Listed | None) -> Ownership:
+def _ownership(kind: str, scenario: Scenario, feeder: Feeder, listed: Listed | None) -> Ownership:
+    section = scenario.devices[kind]
     population = population_class(kind)(**section.population)
     if listed is not None:
         return Ownership(population, listed.owners, section.power_factor, listed.given)
@@ -258,7 +255,7 @@ def _ownership(kind: str, section: DeviceSection, feeder: Feeder, listed: Listed
     if feeder.has_heat_pump is None or kind != "heat_pump":
         knows = "has no heat pumps of its own" if kind == "heat_pump" else "knows heat pumps only"
         raise ScenarioError(
-            feeder.source,
+            scenario.source,
             [f"devices.{kind}.share: got 'network', expected a number, since {feeder.source} {knows}"],
         )
     return Ownership(population, feeder.has_heat_pump, section.power_factor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class GridCosimError(Exception):
@@ -20,6 +21,32 @@ def near_matches(wanted: str, known: Iterable[str], *, n: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
 
 
+_TOML_REMEDIES = {
+    "Invalid value": 'Text goes in quotes, as in source = "mine.csv"; decimals have a point',
+    "Cannot overwrite": "Every setting may be given once",
+    "Cannot declare": "Every section may be given once",
+    "Cannot mutate": "Every section may be given once",
+    "Invalid date": "A date is one of the calendar and written 2016-01-04T12:00:00",
+}
+
+
+def not_toml(error: ValueError) -> str:
+    """What is wrong with a text that is not TOML, or not UTF-8, and what to do."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text ({error}); save it as UTF-8"
+    known = (remedy for begin, remedy in _TOML_REMEDIES.items() if str(error).startswith(begin))
+    return f"not valid TOML: {error}. {next(known, 'Correct it there; the shipped files show how')}"
+
+
+def folder_instead(path: Path) -> str:
+    """What is there in place of a file that is wanted."""
+    return "this is a folder; name the file in it" if path.is_dir() else "no such file"
+
+
+_MANY_NAMES = 16
+"""Names that a message lists at most."""
+
+
 class MissingExtraError(GridCosimError):
     """A part of the package whose own dependencies are not installed."""
 
@@ -27,6 +54,20 @@ class MissingExtraError(GridCosimError):
         super().__init__(
             f"{part} needs the package {missing}, which is not installed. "
             f"Install it with: pip install 'grid-cosim[{extra}]'"
+        )
+
+
+class UnknownNameError(GridCosimError):
+    """A name that is not among those there are; says which are near, and some of those there are."""
+
+    def __init__(self, kind: str, wanted: str, known: Iterable[str], *, place: str = "") -> None:
+        names = [str(name) for name in known]
+        there = ", ".join(names[:_MANY_NAMES]) + (
+            f" and {len(names) - _MANY_NAMES:,} more" if names[_MANY_NAMES:] else ""
+        )
+        super().__init__(
+            f"No {kind} named {wanted!r}{f' {place}' if place else ''}.{near_matches(str(wanted), names)} "
+            f"There {'are' if len(names) != 1 else 'is'} {there or 'none'}."
         )
 
 
@@ -48,14 +89,26 @@ class ResultsError(GridCosimError):
         super().__init__(f"{path}: {problem}" + (f". {remedy}" if remedy else ""))
 
 
+class ExportError(GridCosimError):
+    """An export that a format or a run has no room for: says why, and what would help."""
+
+    def __init__(self, to: str, problem: str, *, remedy: str) -> None:
+        self.to = to
+        super().__init__(f"Export to {to}: {problem}. {remedy}.")
+
+
 class GraphError(GridCosimError):
     """A communication graph over which the members of a limit cannot agree."""
 
     def __init__(self, limit: str | None, problem: str, remedy: str) -> None:
-        self.limit = limit
+        self.limit, self.problem, self.remedy = limit, problem, remedy
         where = "Communication graph" if limit is None else f"Communication graph of {limit}"
         stop = "" if problem.endswith(("?", ".")) else "."
         super().__init__(f"{where}: {problem}{stop} Use {remedy}.")
+
+    def of_list(self, path: Path) -> GraphError:
+        """The same, with the file of links that it is about."""
+        return GraphError(self.limit, f"edge list {path}: {self.problem}", self.remedy)
 
 
 class ProfileError(GridCosimError):

@@ -48,7 +48,7 @@ def moving_limits(scenario: Scenario, feeder: Feeder) -> MovingLimits | None:
         else:
             rated.append(Rated(rows, start, _factor(event, scenario, start, stop)))
     if problems:
-        raise ScenarioError(feeder.source, problems)
+        raise ScenarioError(scenario.source, problems)
     return MovingLimits(feeder.limits.limit_percent, tuple(lowered), tuple(rated))
 
 
@@ -81,7 +81,7 @@ def switched_feeders(scenario: Scenario, feeder: Feeder) -> list[tuple[range, Fe
             )
         periods.append((range(first, stop), at))
     if problems:
-        raise ScenarioError(feeder.source, problems)
+        raise ScenarioError(scenario.source, problems)
     return periods
 
 

@@ -38,7 +38,7 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
     per_phase = feeder.home_phase is not None
     if per_phase and (settings.voltage != "none" or settings.reverse is True):
         raise ScenarioError(
-            feeder.source,
+            scenario.source,
             [
                 "limits: per phase only the flow through transformers and lines to the homes is limited; "
                 "leave voltage and reverse out, or set feeder.unbalanced = false"
@@ -58,7 +58,7 @@ def with_limits(scenario: Scenario, feeder: Feeder, draw: Callable[[Scenario, Fe
     keep = np.logical_or.reduce([_counting(scenario, choice, run, steps, at) for steps, at in periods])
     if not keep.any():
         raise ScenarioError(
-            feeder.source,
+            scenario.source,
             [
                 f"limits: nothing comes above {settings.near_percent:g} % of its limit without control, so "
                 "there is no limit to keep; lower near_percent, or set transformers = true"
@@ -193,7 +193,7 @@ def _peak_percent(
         solved = solved or bool(np.isfinite(at.limit_loading_percent).any())
     if not solved:
         raise ScenarioError(
-            feeder.source,
+            scenario.source,
             [
                 "limits: no step of the run without control has an AC solution, so nobody knows what comes "
                 'near its limit; set "all" in place of "near", or lower the load or the share of devices'

@@ -292,6 +292,13 @@ def kpis(results: StoredResults) -> dict[str, dict[str, float]]:
     }
 
 
+def kpi_table(results: StoredResults) -> pd.DataFrame:
+    """The same as a table: a row per KPI, a column per controller; `attrs["units"]` has the units."""
+    made = pd.DataFrame(kpis(results), index=pd.Index(list(KPIS), name="kpi"), dtype="float64")
+    made.attrs["units"] = {name: kpi.unit for name, kpi in KPIS.items()}
+    return made.rename_axis(columns="controller")
+
+
 def told(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Names of the KPIs that have a value under any controller, in the order of reading."""
     return [name for name in KPIS if not all(np.isnan(of_run[name]) for of_run in values.values())]

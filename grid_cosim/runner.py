@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from grid_cosim.cosim.world import run_world
 from grid_cosim.devices import HeatPump
 from grid_cosim.events import moving_limits
 from grid_cosim.feeder import Feeder, Solvers
+from grid_cosim.feeder.saving import save_network
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
 from grid_cosim.metrics import write_kpis
@@ -31,25 +31,10 @@ from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
 from grid_cosim.results import Basis, Record, Topology, staged_folder, write_description
 from grid_cosim.scenario import Scenario
+from grid_cosim.versions import versions
 
 Progress = Callable[[str, int, int], None]
 """Called with the controller, the control steps done, and all of them."""
-
-_VERSIONS_OF = (
-    "clarabel",
-    "cvxpy",
-    "grid-cosim",
-    "mosaik",
-    "mosaik-api-v3",
-    "networkx",
-    "numpy",
-    "pandapower",
-    "pandas",
-    "power-grid-model",
-    "scipy",
-    "simbench",
-    "torch",
-)
 
 _HANDED_OVER = ("The network was handed over in Python: the scenario's section [feeder] did not apply.",)
 
@@ -99,6 +84,7 @@ def run(
                 *solver_notes,
             ],
         )
+        save_network(feeder, folder, scenario.time.quarters())
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0, scenario.time.n_steps)
             with _leaving_a_note(folder):
@@ -332,17 +318,5 @@ def provenance(scenario: Scenario, feeder: Feeder, policies: Any) -> dict[str, A
     }
 
 
-def versions() -> dict[str, str]:
-    """Of Python, of this package, and of the libraries that numbers depend on."""
-    return {"python": platform.python_version(), **{p: _version(p) for p in _VERSIONS_OF}}
-
-
 def _policy_origin(policy: Policy) -> dict[str, Any]:
     return {"sha256": policy.sha256, "recipe": policy.recipe, "trained_with": policy.versions}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed as a package"

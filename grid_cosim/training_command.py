@@ -49,6 +49,8 @@ def recipe_and_checkpoint(recipe: Path, target: Path | None, homes: Path | None)
     checkpoint = beside if target is None else target
     if checkpoint.suffix != _SUFFIX:
         raise PolicyError(checkpoint, "no name for a policy", f"Give one that ends in {_SUFFIX}.")
+    if checkpoint.is_dir():
+        raise PolicyError(checkpoint, "this is a folder", "Name a file with --out.")
     if not checkpoint.parent.is_dir():
         raise PolicyError(checkpoint, "there is no such folder", "Make it first, or correct --out.")
     return recipe, checkpoint

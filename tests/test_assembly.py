@@ -9,8 +9,8 @@ import pandapower as pp
 import pytest
 
 from grid_cosim.assembly import assemble, scenario_fleet, scenario_tariff
-from grid_cosim.controllers import Independent, Priced, TimeOfUse
 from grid_cosim.coordination import CurveStep, ExactStep
+from grid_cosim.deciding import Independent, Priced, TimeOfUse
 from grid_cosim.feeder import Feeder, load_feeder
 from grid_cosim.runner import warnings
 from grid_cosim.scenario import Scenario, load_scenario

@@ -63,7 +63,7 @@ def test_a_network_that_cannot_be_simulated(
     ("source", "message"),
     [
         ("steet.json", "steet.json: no such file. Did you mean 'street.json'"),
-        ("broken.json", "broken.json: pandapower cannot read it"),
+        ("broken.json", "broken.json: it holds no pandapower net"),
         ("schutterwald:14", "Its areas are schutterwald:0 to schutterwald:13"),
         ("simbench:1-LV-rural3--2-no_swx", "Did you mean '1-LV-rural3--2-no_sw'"),
         ("", "Feeder '': no name. Name \"schutterwald\""),
@@ -182,7 +182,7 @@ def test_a_policy_that_cannot_be_used(folder: Path, policy: str, message: str) -
         ("meter,H0\nH0,H1\nH1,H22\n", "'H22' is not a household. Did you mean 'H2'? Use household names."),
         (
             "meter,H0\nH1,H2\n",
-            "graph of Trafo-0: it falls into 2 parts: 2 node(s) H0, meter; 2 node(s) H1, H2",
+            "links.csv: it falls into 2 parts: 2 node(s) H0, meter; 2 node(s) H1, H2",
         ),
         ("meter,H0\nH0\n", "line 2 has not two names (1 such). Use lines 'name,name', comma-separated."),
         ("meter;H0\n", "line 1 has not two names"),

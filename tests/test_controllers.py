@@ -8,15 +8,7 @@ import torch
 from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
-from grid_cosim.controllers import (
-    Controller,
-    Dimming,
-    Independent,
-    Priced,
-    TimeOfUse,
-    Uncontrolled,
-    own_shares,
-)
+from grid_cosim.controllers import Controller
 from grid_cosim.coordination import (
     Copies,
     CurveStep,
@@ -28,6 +20,7 @@ from grid_cosim.coordination import (
     price_grid,
 )
 from grid_cosim.coordination.meters import Meters, MeterState
+from grid_cosim.deciding import Dimming, Independent, Priced, TimeOfUse, Uncontrolled, own_shares
 from grid_cosim.demand import FleetDemand
 from grid_cosim.fleet import Fleet, FleetState
 from grid_cosim.neighbourhood import Neighbourhood

@@ -117,13 +117,30 @@ def test_the_readmes_example_is_about_ten_lines() -> None:
 
 def test_the_examples_about_results_run(readme_example: tuple[Path, str]) -> None:
     folder, _ = readme_example
-    shutil.copytree(folder / "runs" / "area_12", folder / "runs" / "cold_evening")
+    shutil.copytree(folder / "runs" / "area_12", folder / "runs" / "cold_evening", dirs_exist_ok=True)
     printed = io.StringIO()
     with redirect_stdout(printed):
         for code in blocks(ROOT / "docs" / "results.md", "python"):
             exec(compile(code, "results.md", "exec"), {})
     assert printed.getvalue().startswith("True ()")
     assert "b'unit': b'kW'" in printed.getvalue()
+
+
+def test_the_examples_about_analysis_run(readme_example: tuple[Path, str]) -> None:
+    folder, _ = readme_example
+    shutil.copytree(folder / "runs" / "area_12", folder / "runs" / "cold_evening", dirs_exist_ok=True)
+    limit = str(Results.load("runs/cold_evening").topology.limits["limit"].iloc[0])
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        for code in blocks(ROOT / "docs" / "analysis.md", "python"):
+            exec(compile(code.replace("Trafo-3", limit), "analysis.md", "exec"), names)
+    assert names["found"].warnings == ()
+    assert set(names["peaks"]["controller"]) == set(names["results"].controllers)
+    wide = names["results"].series("households", "p_kw").T.groupby("controller").sum().T
+    assert names["peaks"].set_index("controller")["peak_kw"].to_dict() == pytest.approx(wide.max().to_dict())
+    assert (folder / "figures" / "loading.pdf").is_file()
+    assert (folder / "kpis.csv").is_file()
 
 
 def test_the_results_folder_is_as_described(readme_example: tuple[Path, str]) -> None:
@@ -230,7 +247,7 @@ def test_commands_and_options_exist(page: Path) -> None:
     used = r"(?:grid-cosim|-m grid_cosim\.cli) ([a-z]+)([^\n`#]*)"
     for command, rest in re.findall(used, page.read_text(encoding="utf-8")):
         assert command in commands, command
-        known = {option for parameter in commands[command].params for option in parameter.opts}
+        known = {option for parameter in commands[command].params for option in parameter.opts} | {"--help"}
         assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"{command}{rest}"
 
 
@@ -242,7 +259,8 @@ def test_the_readme_shows_every_command() -> None:
 @every_page
 def test_modules_that_are_run_exist(page: Path) -> None:
     for module in re.findall(r"-m (grid_cosim[\w.]*)", page.read_text(encoding="utf-8")):
-        assert hasattr(importlib.import_module(module), "main"), module
+        runs = hasattr(importlib.import_module(module), "main")
+        assert runs or importlib.util.find_spec(f"{module}.__main__"), module
 
 
 @every_page

@@ -162,10 +162,33 @@ def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
         ("seed", "--set seed: expected path.to.field=value"),
         ("seed.deeper=1", "'seed' is a value, not a section"),
         ("fedder.source=x", "fedder: no such setting. Did you mean 'feeder'?"),
+        ("controllers.x=consensus", "'controllers' has no entry 'x'; its entries are counted 0 to 2"),
+        ("controllers.3=consensus", "'controllers' has no entry '3'; its entries are counted 0 to 2"),
+        ("tariff.periods.0.from_hour=3", "'periods' has no entries; write one in the file"),
     ],
 )
 def test_a_wrong_override_is_refused(tmp_path: Path, override: str, expected: str) -> None:
-    assert expected in problems_of(tmp_path, "seed = 1", override)[0]
+    text = 'seed = 1\ncontrollers = ["uncontrolled", "independent", "consensus"]'
+    assert expected in problems_of(tmp_path, text, override)[0]
+
+
+def test_overrides_reach_into_lists(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    event = '[[events]]\nkind = "signal"\nelement = "Trafo-0"\nshare = 0.5\n'
+    path.write_text(f'controllers = ["uncontrolled", "dimming"]\n{event}{event}', encoding="utf-8")
+    scenario = load_scenario(path, ["events.1.share=0.25", "controllers.0=consensus", "events.0.end=3"])
+    assert [(event.share, event.end) for event in scenario.events] == [(0.5, 3.0), (0.25, None)]
+    assert scenario.controllers == ("consensus", "dimming")
+
+
+def test_a_scenario_knows_where_it_was_read_but_is_its_settings(tmp_path: Path) -> None:
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text("seed = 7", encoding="utf-8")
+    here, there = load_scenario(tmp_path / "a.toml"), load_scenario(tmp_path / "b.toml")
+    assert (here.source, there.source) == (str(tmp_path / "a.toml"), str(tmp_path / "b.toml"))
+    assert here == there != load_scenario(tmp_path / "a.toml", ["seed=8"])
+    assert here.model_copy(update={"seed": 8}).source == here.source
+    assert Scenario(title="Mine").source == "scenario 'Mine'"
 
 
 def test_a_missing_file_names_those_that_resemble_it() -> None:

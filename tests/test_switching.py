@@ -16,7 +16,6 @@ import pytest
 
 from grid_cosim import load_scenario, run
 from grid_cosim.assembly import assemble, scenario_feeder, scenario_fleet
-from grid_cosim.controllers import Independent
 from grid_cosim.coordination import (
     Copies,
     CurveStep,
@@ -29,6 +28,7 @@ from grid_cosim.coordination import (
 from grid_cosim.coordination.consensus import TrackedMixing
 from grid_cosim.cosim import FeederSim, HouseholdSim, run_world
 from grid_cosim.cosim.world import SIM_CONFIG, connect_feeder, connect_recorder
+from grid_cosim.deciding import Independent
 from grid_cosim.errors import CosimError, FeederError, ScenarioError
 from grid_cosim.events import switched_feeders
 from grid_cosim.feeder import Feeder, Solvers, load_feeder

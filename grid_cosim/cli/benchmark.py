@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from grid_cosim.cli.boundary import Debug, bounded, out, progress_bars
+from grid_cosim.cli import completion
+from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
 
 
 @bounded
@@ -18,6 +19,7 @@ def benchmark(
             metavar="[STUDY]...",
             help="consensus, scaling, rounds, steps, optimum, or a TOML file of that name with sizes and "
             "seeds of your own; all if left out.",
+            autocompletion=completion.studies,
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The small variant, a minute or so.")] = False,
@@ -31,21 +33,30 @@ def benchmark(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a table there of other sizes and seeds.")
     ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Put the claims of the method to the test; interrupted, the same command goes on from finished cases.
 
-    Example: grid-cosim benchmark rounds --quick
+    For example:
+        grid-cosim benchmark rounds --quick
+        grid-cosim benchmark --out runs/claims
+        grid-cosim benchmark --redraw --out runs/claims
     """
     from grid_cosim.study import STUDIES, run_study, write_page
     from grid_cosim.study.study import study_file
 
+    screen = Screen(as_json=as_json, quiet=quiet)
     target = Path("runs") / ("claims_quick" if quick else "claims") if folder is None else folder
     if redraw:
         named = [study_file(study).stem for study in studies or ()]
-        out.print(f"Wrote {write_page(target, named)}", highlight=False, soft_wrap=True)
+        page = write_page(target, named)
+        screen.say(f"Wrote {page}")
+        screen.bare(page)
+        screen.document({"page": page, "studies": named})
         return
-    with progress_bars() as bars:
+    with screen.bars() as bars:
         for study in studies or STUDIES:
             task = bars.add_task(Path(study).stem, total=None, note="")
 
@@ -53,4 +64,7 @@ def benchmark(
                 bars.update(task, completed=done, total=of, note=last)
 
             run_study(study, out=target, quick=quick, jobs=jobs, force=force, progress=advance)
-    out.print(f"Page in {target / 'README.md'}", highlight=False, soft_wrap=True)
+    page = target / "README.md"
+    screen.say(f"Page in {page}")
+    screen.bare(page)
+    screen.document({"page": page, "studies": [study_file(study).stem for study in studies or STUDIES]})

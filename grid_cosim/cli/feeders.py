@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from grid_cosim.cli.boundary import Debug, bounded, out
+from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded, out
 
 
 @bounded
-def feeders(debug: Debug = False) -> None:
-    """List the feeders at hand: buses, homes, transformers, loading as shipped."""
+def feeders(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
+    """List the feeders at hand: buses, homes, transformers, loading as shipped.
+
+    For example:
+        grid-cosim feeders
+        grid-cosim feeders --quiet
+        grid-cosim feeders --json
+    """
     from grid_cosim.feeder.catalogue import PANDAPOWER_NETWORKS, list_feeders, simbench_codes
 
+    screen = Screen(as_json=as_json, quiet=quiet)
+    known, codes = list_feeders(), simbench_codes()
+    screen.bare(*(feeder.name for feeder in known), *(f"simbench:{code}" for code in codes))
+    screen.document({"feeders": [asdict(feeder) for feeder in known], "simbench_codes": codes})
     table = Table(
         title="Feeders",
         title_justify="left",
@@ -29,7 +41,7 @@ def feeders(debug: Debug = False) -> None:
     roomy = out.width >= 100  # else the words would take a line each
     if roomy:
         table.add_column("what")
-    for feeder in list_feeders():
+    for feeder in known:
         table.add_row(
             feeder.name,
             f"{feeder.buses:,}",
@@ -39,10 +51,9 @@ def feeders(debug: Debug = False) -> None:
             f"{feeder.loading_percent:.0f} %",
             *([feeder.what] if roomy else ()),
         )
-    out.print(table)
-    out.print(
-        f"Besides, all {len(simbench_codes())} SimBench grids by their code (simbench:<code>), "
+    screen.table(table)
+    screen.say(
+        f"Besides, all {len(codes)} SimBench grids by their code (simbench:<code>), "
         f"{len(PANDAPOWER_NETWORKS)} of pandapower's own (pandapower:mv_oberrhein), and any pandapower "
-        "network as a .json or .xlsx file: `grid-cosim new` begins a study of it.",
-        highlight=False,
+        "network as a .json or .xlsx file: `grid-cosim new` begins a study of it."
     )

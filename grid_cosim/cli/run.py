@@ -1,4 +1,4 @@
-"""`grid-cosim run` and `grid-cosim report`: from a scenario to results, and the page of those anew."""
+"""`grid-cosim run`: from a scenario to results."""
 
 from __future__ import annotations
 
@@ -7,28 +7,46 @@ from typing import Annotated, Any
 
 import typer
 
-from grid_cosim.cli.boundary import Debug, Overrides, bounded, out, progress_bars
-from grid_cosim.cli.tables import show_kpis, show_warnings
+from grid_cosim.cli import completion
+from grid_cosim.cli.boundary import Debug, Json, Overrides, Quiet, Screen, bounded
+from grid_cosim.cli.tables import results_document, show_results
 
 
 @bounded
 def run(
-    scenario: Annotated[Path, typer.Argument(help="Scenario file (TOML), or the name of a shipped one.")],
+    scenario: Annotated[
+        Path,
+        typer.Argument(
+            help="Scenario file (TOML), or the name of a shipped one.", autocompletion=completion.scenarios
+        ),
+    ],
     overrides: Overrides = None,
     controllers: Annotated[
-        str | None, typer.Option(help="Controllers to run, comma-separated, instead of the scenario's.")
+        str | None,
+        typer.Option(
+            help="Controllers to run, comma-separated, instead of the scenario's.",
+            autocompletion=completion.controllers,
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Results folder; runs/<scenario> if left out.")
     ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Run a scenario under each of its controllers, on identical homes, weather and arrivals.
 
-    Example: grid-cosim run scenarios/cold_evening.toml --set feeder.source=schutterwald:12 --set seed=7
+    For example:
+        grid-cosim run cold_evening
+        grid-cosim run cold_evening --set feeder.source=schutterwald:12
+        grid-cosim run mine.toml --controllers uncontrolled,consensus --out runs/a
+        grid-cosim run mine.toml --set seed=7 --json > seed_7.json
     """
+    from grid_cosim.feeder.catalogue import check_source
     from grid_cosim.scenario import load_scenario
 
+    screen = Screen(as_json=as_json, quiet=quiet)
     changes = list(overrides or ())
     if controllers is not None:
         names = [name.strip() for name in controllers.split(",") if name.strip()]
@@ -36,9 +54,11 @@ def run(
     loaded = load_scenario(scenario, changes)
     target = Path("runs") / scenario.stem if folder is None else folder
 
+    check_source(loaded.feeder.source)  # before what takes seconds to import
+
     from grid_cosim.runner import run as run_scenario
 
-    with progress_bars() as bars:
+    with screen.bars() as bars:
         preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)
         tasks: dict[str, Any] = {}
 
@@ -52,23 +72,7 @@ def run(
 
         results = run_scenario(loaded, out=target, progress=advance)
         bars.update(preparing, completed=1)
-    show_warnings(results)
-    show_kpis(results)
-    out.print(f"Results in {target}, report in {target / 'report.html'}", soft_wrap=True, highlight=False)
-
-
-@bounded
-def report(
-    folder: Annotated[Path, typer.Argument(help="Results folder of an earlier run.")], debug: Debug = False
-) -> None:
-    """Write the KPIs and the report of a results folder anew, without running anything."""
-    from grid_cosim.analysis import Results
-    from grid_cosim.metrics import write_kpis
-    from grid_cosim.report import write_report
-
-    results = Results.load(folder)
-    write_kpis(results, folder)
-    path = write_report(results, folder / "report.html")
-    show_warnings(results)
-    show_kpis(results)
-    out.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+    show_results(results, screen)
+    screen.say(f"Results in {target}, report in {target / 'report.html'}")
+    screen.bare(target)
+    screen.document(results_document(results, target))

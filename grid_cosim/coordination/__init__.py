@@ -19,7 +19,8 @@ from grid_cosim.coordination.duals import (
     price_grid,
 )
 from grid_cosim.coordination.graph import CommunicationGraph, communication, mixing_rate
-from grid_cosim.coordination.topologies import GraphKind, read_edge_list
+from grid_cosim.coordination.topologies import read_edge_list
+from grid_cosim.kinds import GraphKind
 
 __all__ = [
     "METER",

@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 
 from grid_cosim.coordination.copies import METER, NO_HOUSEHOLD, Copies
 from grid_cosim.coordination.topologies import (
-    GraphKind,
     cable_links,
     complete_links,
     line_links,
@@ -31,6 +30,7 @@ from grid_cosim.coordination.topologies import (
     small_world_links,
 )
 from grid_cosim.errors import GraphError
+from grid_cosim.kinds import GraphKind
 
 _DENSE_NODES = 400
 """Up to here the mixing rate comes from all eigenvalues of the dense block."""

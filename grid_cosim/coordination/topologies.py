@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import networkx as nx
 import numpy as np
@@ -13,8 +12,6 @@ from jaxtyping import Int
 
 from grid_cosim.coordination.copies import METER, Copies
 from grid_cosim.errors import GraphError, near_matches
-
-GraphKind = Literal["complete", "line", "ring", "random_regular", "small_world", "cables", "edges"]
 
 Links = Int[np.ndarray, "links 2"]
 
@@ -152,7 +149,7 @@ def named_links(
 def read_edge_list(path: Path) -> list[tuple[str, str]]:
     """Pairs of household names (or "meter") from a CSV of two columns, with or without a header "from,to".
 
-    Raises GraphError for a missing file or a line that has not two names.
+    Raises GraphError for a missing file, no line at all, and a line that has not two names or twice the same.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -173,6 +170,15 @@ def read_edge_list(path: Path) -> list[tuple[str, str]]:
             f"edge list {path}: line {wrong[0]} has not two names ({len(wrong)} such)",
             "lines 'name,name', comma-separated",
         )
+    loops = [(number, row[0]) for number, row in lines if row[0] == row[1]]
+    if loops:
+        raise GraphError(
+            None,
+            f"edge list {path}: line {loops[0][0]} links {loops[0][1]!r} to itself",
+            "links of two nodes",
+        )
+    if not lines:
+        raise GraphError(None, f"edge list {path}: it has no links", "lines 'name,name', comma-separated")
     return [(row[0], row[1]) for _, row in lines]
 
 

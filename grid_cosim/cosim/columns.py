@@ -56,6 +56,7 @@ class NeighbourhoodColumns:
             "p_kw": done.p_kw,
             "base_kw": done.base_kw.copy(),
             "flex_kw": done.flex_kw.copy(),
+            "q_kvar": done.q_kvar.copy(),
             "tariff_eur_per_kwh": np.full(self.household.size, done.tariff_eur_per_kwh),
             "price_eur_per_kwh": done.decision.local_price.copy(),
         }

@@ -1,6 +1,6 @@
-"""Which feeders there are, by name. Needs no pandapower: the numbers come from `feeders/catalogue.csv`.
+"""Which feeders there are, by name. Needs neither pandapower nor simbench: all is in files in `feeders/`.
 
-`feeders/build_catalogue.py` writes that file.
+`feeders/build_catalogue.py` writes them, `catalogue.csv` and `simbench_codes.txt`.
 """
 
 from __future__ import annotations
@@ -86,10 +86,8 @@ def list_feeders() -> list[FeederInfo]:
 
 
 def simbench_codes() -> list[str]:
-    """Codes of all SimBench grids, each a feeder `simbench:<code>`; they come with the simbench package."""
-    import simbench  # takes seconds, and only some feeders need it
-
-    return [str(code) for code in simbench.collect_all_simbench_codes()]
+    """Codes of all SimBench grids, each a feeder `simbench:<code>`; the package simbench has the grids."""
+    return (shipped("feeders") / "simbench_codes.txt").read_text(encoding="utf-8").split()
 
 
 def check_source(source: str | Path) -> None:
@@ -150,7 +148,11 @@ def _check_path(text: str) -> None:
     if path.is_dir():
         raise FeederError(text, "this is a folder", remedy="Name the pandapower file in it")
     if path.suffix.lower() in FILE_KINDS or len(path.parts) > 1:
-        beside = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = (
+            [str(p) for kind in FILE_KINDS for p in path.parent.glob(f"*{kind}")]
+            if path.parent.is_dir()
+            else []
+        )
         raise FeederError(text, f"no such file.{near_matches(text, beside)}", remedy=_FORMS)
     names = [info.name for info in list_feeders()]
     raise FeederError(text, f"unknown.{near_matches(text, names)}", remedy=_FORMS)

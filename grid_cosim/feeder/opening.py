@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from grid_cosim.feeder.wiring import Wiring
 TAPS_IGNORED = "pandapower ignores the tap"
 """How a note of `mend` ends that is about that."""
 
+_SAVE_AGAIN = "Save the net again with pandapower.to_json or pandapower.to_excel"
 _PANDAPOWER_LICENCE = (
     "Network Schutterwald: pandapower (BSD-3-Clause), from https://doi.org/10.3390/en13164052"
 )
@@ -100,18 +102,42 @@ def _schutterwald(area: int | None) -> pandapowerNet:
 
 def _read(path: Path) -> pandapowerNet:
     try:
-        net = pp.from_json(str(path)) if path.suffix.lower() == ".json" else pp.from_excel(str(path))
+        net = _from_json(path) if path.suffix.lower() == ".json" else _from_excel(path)
+    except FeederError:
+        raise
     except Exception as error:  # whatever a broken file makes the readers raise
         raise FeederError(
-            str(path),
-            f"pandapower cannot read it ({type(error).__name__}: {error})",
-            remedy="Save the net again with pandapower.to_json or pandapower.to_excel",
+            str(path), f"pandapower cannot read it ({type(error).__name__}: {error})", remedy=_SAVE_AGAIN
         ) from error
     if not isinstance(net, pandapowerNet):
         raise FeederError(
             str(path), "it holds no pandapower net", remedy="Save one with pandapower.to_json(net, path)"
         )
     return net
+
+
+def _from_json(path: Path) -> object:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        is_object = isinstance(json.loads(text), dict)
+    except UnicodeDecodeError as error:
+        raise FeederError(str(path), f"not UTF-8 text ({error})", remedy=_SAVE_AGAIN) from error
+    except ValueError as error:
+        broken = f"not valid JSON ({error})" if text.strip() else "the file is empty"
+        raise FeederError(str(path), broken, remedy=_SAVE_AGAIN) from error
+    return pp.from_json_string(text) if is_object else None
+
+
+def _from_excel(path: Path) -> object:
+    with pd.ExcelFile(path) as book:
+        sheets = [str(name) for name in book.sheet_names]
+    if "bus" not in sheets:
+        raise FeederError(
+            str(path),
+            f"it has no sheet 'bus' among its {len(sheets)} ({', '.join(map(repr, sheets[:4]))})",
+            remedy="Save a net with pandapower.to_excel",
+        )
+    return pp.from_excel(str(path))
 
 
 def _is_simbench(net: pandapowerNet) -> bool:

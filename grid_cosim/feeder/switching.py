@@ -77,11 +77,7 @@ def _named(net: pandapowerNet) -> dict[str, str]:
 
 def switched(feeder: Feeder, closed: Mapping[str, bool]) -> Feeder:
     """The feeder with some of its `switch_positions` (by wire id) otherwise; limits of transformers only."""
-    net = deepcopy(feeder.net)
-    for name, position in closed.items():
-        word, _, index = name.rpartition("-")
-        table = next(table for table, of in _ID.items() if of == word)
-        net[table].loc[int(index), _COLUMN[table]] = position
+    net = with_positions(feeder.net, closed)
     wiring, trafo_branch, line_branch = read_wiring(net, source=feeder.source)
     limits = transformer_limits(
         feeder.trafos,
@@ -92,6 +88,16 @@ def switched(feeder: Feeder, closed: Mapping[str, bool]) -> Feeder:
         home_phase=feeder.home_phase,
     )
     return replace(feeder, net=net, wiring=wiring, line_branch=line_branch, limits=limits)
+
+
+def with_positions(net: pandapowerNet, closed: Mapping[str, bool]) -> pandapowerNet:
+    """A copy of a net with some of its `switch_positions` (by wire id) otherwise."""
+    net = deepcopy(net)
+    for name, position in closed.items():
+        word, _, index = name.rpartition("-")
+        table = next(table for table, of in _ID.items() if of == word)
+        net[table].loc[int(index), _COLUMN[table]] = position
+    return net
 
 
 def cut_off(before: Feeder, after: Feeder) -> str | None:

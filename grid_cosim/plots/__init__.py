@@ -1,5 +1,7 @@
 """Figures: each function takes `StoredResults` and returns one Bokeh figure; none of them computes a KPI.
 
+The map is drawn by the page itself, from what `map_frames` and `geometry` give.
+
 Where several limits exist, figures of a limit carry the values of all in their sources, as columns
 `<limit>/<column>`, so that a page can switch between them (`switch_limit` tags the sources that do).
 """
@@ -15,7 +17,7 @@ from grid_cosim.plots.curves import (
     tariff,
     transformer_loading,
 )
-from grid_cosim.plots.feeder_map import MapFrames, feeder_map, map_frames, squares
+from grid_cosim.plots.feeder_map import MapFrames, map_frames, squares
 from grid_cosim.plots.style import controller_colours
 
 __all__ = [
@@ -24,7 +26,6 @@ __all__ = [
     "energy_owed",
     "energy_served",
     "energy_unserved",
-    "feeder_map",
     "indoor_temperature",
     "map_frames",
     "price",

@@ -15,17 +15,20 @@ from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, Span
 from bokeh.plotting import figure
 
 from grid_cosim.plots.style import (
+    BETWEEN,
     INK,
     block_starts,
     controller_colours,
+    dashes,
     from_zero,
     style_legend,
     time_figure,
 )
-from grid_cosim.plots.thinning import blocks, thinned
+from grid_cosim.plots.thinning import Blocks, blocks, thinned
 from grid_cosim.results import Run, StoredResults
 
-_DASHED: dict[str, Any] = {"line_color": INK, "line_dash": "6 4", "line_width": 1.5}
+_BOUND: dict[str, Any] = {"line_color": INK, "line_width": 1.3}
+"""The look of a limit."""
 
 MOST_LIMITS = 24
 """Limits whose curves a page holds at most, the most loaded ones."""
@@ -52,12 +55,13 @@ def transformer_loading(results: StoredResults, *, limit: str | None = None, x_r
     plot = time_figure(name="loading", y_label="loading, % of rating", height=320, x_range=x_range)
     columns = ["loading_percent", "limit_percent"]
     source, runs = _limit_source(results, columns, limit)
+    dash = dashes(results.runs)
     for controller, colour in runs.items():
-        look = {"source": source, "mode": "after", "legend_label": controller}
+        look = {"source": source, "mode": "after", "legend_label": controller, "line_dash": dash[controller]}
         plot.step("time", f"loading_percent {controller}", color=colour, line_width=2, **look)
-    for controller in list(runs)[:1]:
+    for controller in {name.rpartition(BETWEEN)[0]: name for name in reversed(runs)}.values():
         look = {"source": source, "mode": "after", "legend_label": "limit"}
-        plot.step("time", f"limit_percent {controller}", **_DASHED, **look)
+        plot.step("time", f"limit_percent {controller}", **_BOUND, **look)
     _finish(plot, source, list(runs), "@{loading_percent %s}{0.0} %%", from_zero_up=True)
     return plot
 
@@ -73,12 +77,14 @@ def price(results: StoredResults, *, limit: str | None = None, x_range: Any = No
     priced = [name for name, run in results.runs.items() if run.table("totals")["priced_limits"].any()]
     source, runs = _limit_source(results, [mean, low, high], limit, priced)
     common = [name for name in priced if _is_common(results.runs[name])]
+    dash = dashes(results.runs)
     for controller, colour in runs.items():
         look = {"source": source, "legend_label": controller}
         if controller in common or not common:
             band = {"step_mode": "after", "fill_color": colour, "fill_alpha": 0.22}
             plot.varea_step("time", f"{low} {controller}", f"{high} {controller}", **band, **look)
-        plot.step("time", f"{mean} {controller}", mode="after", color=colour, line_width=2, **look)
+        line = {"mode": "after", "color": colour, "line_width": 2, "line_dash": dash[controller]}
+        plot.step("time", f"{mean} {controller}", **line, **look)
     value = f"@{{{mean} %s}}{{0.000}} (@{{{low} %s}}{{0.000}} – @{{{high} %s}}{{0.000}}) EUR/kWh"
     _finish(plot, source, list(runs), value, from_zero_up=True)
     if common and runs:  # private prices of homes that do not talk may be anything: no axis is theirs
@@ -134,14 +140,22 @@ def indoor_temperature(results: StoredResults, *, x_range: Any = None) -> figure
     """Temperatures of homes: median, the band that holds 90 % of them, and the comfort bound if known."""
     plot = time_figure(name="temperature", y_label="indoor temperature, °C", height=320, x_range=x_range)
     source, runs = _source(results, _temperature_band)
+    dash = dashes(results.runs)
     for controller, colour in runs.items():
         look = {"source": source, "legend_label": controller}
         band = {"fill_color": colour, "fill_alpha": 0.16}
         plot.varea("time", f"low {controller}", f"high {controller}", **band, **look)
-        plot.line("time", f"median {controller}", color=colour, line_width=2, **look)
+        line = {"color": colour, "line_width": 2, "line_dash": dash[controller]}
+        plot.line("time", f"median {controller}", **line, **look)
     if runs and results.basis.comfort_low_c is not None:
         plot.add_layout(
-            Span(name="comfort", dimension="width", location=results.basis.comfort_low_c, **_DASHED)
+            Span(
+                name="comfort",
+                dimension="width",
+                location=results.basis.comfort_low_c,
+                line_dash="6 4",
+                **_BOUND,
+            )
         )
     _finish(plot, source, list(runs), "@{median %s}{0.0} °C (@{low %s}{0.0} – @{high %s}{0.0})")
     return plot
@@ -167,11 +181,12 @@ def _energy(
         return per_step.cumsum() if running else per_step
 
     source, runs = _source(results, sums)
+    dash = dashes(results.runs)
     for controller, colour in runs.items():
         look = {"source": source, "color": colour, "legend_label": controller}
         if asked:
-            plot.line("time", f"{asked} {controller}", line_width=1.2, line_dash="3 3", **look)
-        plot.line("time", f"{column} {controller}", line_width=2, **look)
+            plot.line("time", f"{asked} {controller}", line_width=1.0, line_dash="1 3", **look)
+        plot.line("time", f"{column} {controller}", line_width=2, line_dash=dash[controller], **look)
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     _finish(plot, source, list(runs), f"@{{{column} %s}}{{0,0.0}} kWh", from_zero_up=True)
 
@@ -199,7 +214,7 @@ def _limit_source(
         how = {column: "min" if "_min_" in column else "max" for column in columns}
         worst = thinned(results.runs[name], "limits", how, limits, on)
         for column, values in worst.items():
-            of_limit = values.T.astype(np.float32)
+            of_limit = _held(values, results.runs[name], on).T.astype(np.float32)
             data[f"{column} {name}"] = of_limit[limits.index(shown)]
             data |= {f"{limit}/{column} {name}": row for limit, row in zip(limits, of_limit, strict=True)}
     source = ColumnDataSource(data)
@@ -222,7 +237,7 @@ def _source(
             parts[controller] = part.set_axis([f"{column} {controller}" for column in part.columns], axis=1)
     if not parts:
         return ColumnDataSource({"time": []}), {}
-    together = pd.concat(parts.values(), axis=1).sort_index()
+    together = _coarser_held(pd.concat(parts.values(), axis=1).sort_index(), results, parts)
     starts = block_starts(len(together))
     data = {"time": together.index.to_numpy()[starts]}
     for name in together.columns:
@@ -230,6 +245,30 @@ def _source(
         data[name] = thin.reduceat(together[name].to_numpy(), starts)
     colours = controller_colours(results.runs)
     return ColumnDataSource(data), {controller: colours[controller] for controller in parts}
+
+
+def _held(values: np.ndarray, run: Run, on: Blocks) -> np.ndarray:
+    """Values by block and element; a run of longer steps than others keeps its value until the next one."""
+    times = run.table("totals", ["time"])["time"].to_numpy()
+    own = np.zeros(len(values), dtype=bool)
+    own[on.of(times)] = True
+    last = np.where(own, np.arange(len(own)), 0)
+    until = np.flatnonzero(own).max(initial=0)
+    kept = np.maximum.accumulate(last)[: until + 1]
+    return np.concatenate([values[kept], values[until + 1 :]])
+
+
+def _coarser_held(
+    together: pd.DataFrame, results: StoredResults, parts: dict[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """The same for columns over time, at times between the steps of a run."""
+    for controller, part in parts.items():
+        times = results.runs[controller].table("totals", ["time"])["time"]
+        between = ~together.index.isin(times) & (together.index <= times.max())
+        if between.any():
+            columns = list(part.columns)
+            together.loc[between, columns] = together[columns].ffill()[between]
+    return together
 
 
 def _finish(

@@ -1,31 +1,13 @@
-"""The feeder on its geography, coloured by loading: one moment as a figure, all moments as compact frames."""
+"""What a map of the feeder shows at every moment: loadings and voltages as compact frames."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from bokeh.models import (
-    BasicTicker,
-    ColorBar,
-    ColumnDataSource,
-    FixedTicker,
-    HoverTool,
-    LinearColorMapper,
-    ScaleBar,
-)
-from bokeh.plotting import figure
 
-from grid_cosim.plots.geometry import Geometry, geometry
-from grid_cosim.plots.style import (
-    FONT,
-    INK,
-    LOADING_MAX_PERCENT,
-    loading_palette,
-    style,
-    voltage_palette,
-)
 from grid_cosim.plots.thinning import blocks, thinned
 from grid_cosim.results import Run, StoredResults, Topology
 
@@ -52,14 +34,17 @@ class MapFrames:
     """Controller → (frames, limits) uint16, in `LOADING_STEP_PERCENT` of the rating."""
     home_voltage: dict[str, np.ndarray]
     """Controller → (frames, homes) uint16, in `VOLTAGE_STEP_PU`; in a block of steps, the lowest."""
+    limit_percent: np.ndarray
+    """(limits,) what may be used of the rating."""
     steps_each: int = 1
     """Control steps of which a moment shows the worst."""
 
-    def worst(self) -> tuple[str, int]:
-        """Controller and frame with the largest loading of a limit."""
+    def worst(self, controllers: Iterable[str] | None = None) -> tuple[str, int]:
+        """Controller and frame with the largest share of a limit, of all controllers or of some."""
         peaks = {
-            name: np.where(values == UNKNOWN, 0, values).max(axis=1, initial=0)
+            name: (np.where(values == UNKNOWN, 0, values) / self.limit_percent).max(axis=1, initial=0)
             for name, values in self.limit_loading.items()
+            if controllers is None or name in controllers
         }
         controller = max(peaks, key=lambda name: peaks[name].max(initial=0))
         return controller, int(peaks[controller].argmax()) if len(self.times) else 0
@@ -84,7 +69,8 @@ def map_frames(results: StoredResults, *, max_frames: int = MAX_FRAMES) -> MapFr
             topology.limits["limit"],
         )
         voltage[name] = frames(run, "buses", "vm_pu", topology.homes["bus"], VOLTAGE_STEP_PU, "min")
-    return MapFrames(on.begins, line, limit, voltage, on.steps_each)
+    limit_percent = topology.limits["limit_percent"].to_numpy(dtype=float)
+    return MapFrames(on.begins, line, limit, voltage, limit_percent, on.steps_each)
 
 
 def _either_way(loading: np.ndarray, limits: pd.Series) -> np.ndarray:
@@ -104,39 +90,6 @@ def _recorded_every(results: StoredResults) -> int:
     return 1
 
 
-def feeder_map(
-    results: StoredResults, *, frames: MapFrames | None = None, controller: str | None = None
-) -> figure:
-    """The feeder at its worst moment: lines by loading, transformers by share of limit, homes as points.
-
-    The sources are named `lines`, `limits` and `homes`; a page may replace their values.
-    """
-    frames = map_frames(results) if frames is None else frames
-    worst_controller, moment = frames.worst()
-    shown = worst_controller if controller is None else controller
-    topology = results.topology
-    places = geometry(topology)
-    plot = figure(
-        name="map",
-        match_aspect=True,
-        height=560,
-        sizing_mode="stretch_width",
-        tools="pan,wheel_zoom,reset,save",
-        toolbar_location="above",
-    )
-    plot.toolbar.active_scroll = None
-    style(plot)
-    plot.axis.visible = False
-    plot.grid.visible = False
-    _draw_lines(plot, topology, places, _values(frames.line_loading[shown], moment, LOADING_STEP_PERCENT))
-    _draw_homes(plot, topology, places, _values(frames.home_voltage[shown], moment, VOLTAGE_STEP_PU))
-    loading = _values(frames.limit_loading[shown], moment, LOADING_STEP_PERCENT)
-    _draw_limits(plot, topology, places, loading[squares(topology)])
-    if places.located:
-        plot.add_layout(_scale_bar(plot))
-    return plot
-
-
 def squares(topology: Topology) -> np.ndarray:
     """Rows of the limits that are drawn as squares: transformers, each once."""
     limits = topology.limits
@@ -144,153 +97,8 @@ def squares(topology: Topology) -> np.ndarray:
     return np.flatnonzero((limits["element"] == "trafo") & ~backward)
 
 
-def line_width(loading: np.ndarray) -> np.ndarray:
-    """Pixels: busy lines are thicker, so that colour is not the only sign."""
-    return np.asarray(np.clip(1.4 + 0.03 * np.nan_to_num(loading), 1.4, 5.0))
-
-
-def _draw_lines(plot: figure, topology: Topology, places: Geometry, loading: np.ndarray) -> None:
-    mapper = LinearColorMapper(
-        name="loading", palette=loading_palette(), low=0.0, high=LOADING_MAX_PERCENT, nan_color="#9e9e9e"
-    )
-    source = ColumnDataSource(
-        {
-            "xs": places.line_xs,
-            "ys": places.line_ys,
-            "name": topology.lines["line"].to_numpy(),
-            "loading": loading,
-            "width": line_width(loading),
-        },
-        name="lines",
-    )
-    lines = plot.multi_line(
-        "xs", "ys", source=source, line_color={"field": "loading", "transform": mapper}, line_width="width",
-        line_cap="round", line_join="round",
-    )  # fmt: skip
-    plot.add_tools(
-        HoverTool(
-            renderers=[lines], tooltips=[("line", "@name"), ("loading", "@loading{0.0} %")], visible=False
-        )
-    )
-    plot.add_layout(_colour_bar(mapper, "loading, %", FixedTicker(ticks=list(range(0, 121, 20)))), "right")
-
-
-def _draw_limits(plot: figure, topology: Topology, places: Geometry, loading: np.ndarray) -> None:
-    limits = topology.limits.iloc[squares(topology)]
-    mapper = LinearColorMapper(
-        name="loading", palette=loading_palette(), low=0.0, high=LOADING_MAX_PERCENT, nan_color="#9e9e9e"
-    )
-    source = ColumnDataSource(
-        {
-            "x": [places.bus[bus][0] for bus in limits["to_bus"]],
-            "y": [places.bus[bus][1] for bus in limits["to_bus"]],
-            "name": (limits["limit"] + " · " + limits["name"].astype(str)).to_numpy(),
-            "rated_kva": limits["rated_kva"].to_numpy(),
-            "limit_percent": limits["limit_percent"].to_numpy(),
-            "loading": loading,
-            "of_limit": 100.0 * loading / limits["limit_percent"].to_numpy(),
-        },
-        name="limits",
-    )
-    drawn = plot.scatter(
-        "x", "y", source=source, marker="square", size=_size(len(limits), 19.0, 13.0),
-        line_color="#ffffff", line_width=2,
-        fill_color={"field": "of_limit", "transform": mapper},
-    )  # fmt: skip
-    tips = [
-        ("transformer", "@name"),
-        ("loading", "@loading{0.0} %"),
-        ("limit", "@limit_percent{0} % of @rated_kva{0} kVA"),
-    ]
-    plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips, visible=False))
-
-
-def _draw_homes(plot: figure, topology: Topology, places: Geometry, vm_pu: np.ndarray) -> None:
-    mapper = LinearColorMapper(
-        name="voltage",
-        palette=voltage_palette(),
-        low=0.9,
-        high=1.1,
-        nan_color="#9e9e9e",
-    )
-    homes = topology.homes
-    source = ColumnDataSource(
-        {
-            "x": [places.bus[bus][0] for bus in homes["bus"]],
-            "y": [places.bus[bus][1] for bus in homes["bus"]],
-            "name": homes["household"].to_numpy(),
-            "bus": homes["bus"].to_numpy(),
-            "vm_pu": vm_pu,
-        },
-        name="homes",
-        tags=[mapper],
-    )
-    points = plot.scatter(
-        "x",
-        "y",
-        source=source,
-        size=_size(len(homes), 6.5, 3.5),
-        fill_color="#8a949d",
-        line_color="#ffffff",
-        line_width=0.5,
-        name="homes",
-    )
-    tips = [("home", "@name"), ("bus", "@bus"), ("voltage", "@vm_pu{0.0000} pu")]
-    plot.add_tools(HoverTool(renderers=[points], tooltips=tips, visible=False))
-    bar = _colour_bar(mapper, "voltage, pu", BasicTicker(desired_num_ticks=5))
-    bar.name, bar.visible = "voltage", False
-    plot.add_layout(bar, "right")
-
-
-def _size(n_marks: int, few: float, many: float) -> float:
-    """Pixels: marks shrink where there are many."""
-    return float(np.interp(np.log10(max(n_marks, 1)), [1.5, 3.3], [few, many]))
-
-
-def _scale_bar(plot: figure) -> ScaleBar:
-    return ScaleBar(
-        range=plot.x_range,
-        unit="m",
-        location="bottom_left",
-        background_fill_alpha=0.0,
-        border_line_alpha=0.0,
-        bar_line_color=INK,
-        label_text_color=INK,
-        label_text_font=FONT,
-        label_text_font_size="12px",
-    )
-
-
-def _colour_bar(mapper: LinearColorMapper, title: str, ticker: FixedTicker | BasicTicker) -> ColorBar:
-    return ColorBar(
-        color_mapper=mapper,
-        title=title,
-        ticker=ticker,
-        width=10,
-        padding=10,
-        background_fill_alpha=0.0,
-        bar_line_color=None,
-        major_tick_line_color=None,
-        major_label_text_color=INK,
-        major_label_text_font=FONT,
-        major_label_text_font_size="12px",
-        title_text_color=INK,
-        title_text_font=FONT,
-        title_text_font_size="12px",
-        title_text_font_style="normal",
-    )
-
-
 def _whole(worst: np.ndarray, step: float) -> np.ndarray:
     """(frames, ids) as whole numbers of a step."""
     known = np.isfinite(worst)
     whole = np.clip(np.round(np.where(known, worst, 0.0) / step), 0, int(UNKNOWN) - 1).astype(np.uint16)
     return np.where(known, whole, UNKNOWN).astype(np.uint16)
-
-
-def _values(frames: np.ndarray, moment: int, step: float) -> np.ndarray:
-    """One frame in its own unit, NaN where unknown."""
-    if not len(frames):
-        return np.full(frames.shape[1], np.nan)
-    whole = frames[moment]
-    return np.where(whole == UNKNOWN, np.nan, whole * step)

@@ -1,18 +1,24 @@
-"""Where things are on the page: the feeder's own geography, or a tree where it has none."""
+"""Where things are on a drawing: the feeder's own geography, or a tree where it has none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
+from jaxtyping import Float
 
+from grid_cosim.plots.layout import Place, estimated_places, forest, tree_places
 from grid_cosim.results import Topology
 
 # Length of one degree of latitude on the sphere of the IUGG mean radius, 6371.0088 km.
 _METRES_PER_DEGREE = 6_371_008.8 * np.pi / 180.0
-_TREE_ASPECT = 1.7
+_LEAST_LOCATED = 0.5
+"""Share of the buses with coordinates from which on the others are estimated beside them."""
+_BEND = 0.5
+"""Where a line of the tree turns down, as a share of the way to the next layer."""
+_BULGE = 0.12
+"""Height of the arc of a line that closes a mesh, as a share of its length."""
 
 
 @dataclass(frozen=True)
@@ -24,33 +30,68 @@ class Geometry:
     line_ys: list[list[float]]
     located: bool
     """Whether they are metres on the ground; otherwise a drawing of the tree without a scale."""
+    estimated: int = 0
+    """Buses without coordinates among others that have some: put beside their neighbours."""
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of the places; empty where all are on the ground."""
+        if not self.located:
+            return (
+                "This network has no coordinates: it is drawn as a tree from the transformers downwards. "
+                "Places and lengths are not geographic; arcs close meshes."
+            )
+        if self.estimated:
+            missing = f"{self.estimated:,} of {len(self.bus):,} buses"
+            return f"{missing} have no coordinates; their places are estimated."
+        return ""
 
 
 def geometry(topology: Topology) -> Geometry:
-    """Longitudes and latitudes, projected about their centre with equal scales; without them, a tree."""
+    """Longitudes and latitudes, projected about their centre with equal scales; without them, a tree.
+
+    Where at least half of the buses have coordinates, the others are estimated from their neighbours.
+    """
     degrees = topology.buses[["longitude", "latitude"]].to_numpy(dtype=float)
-    located = bool(len(degrees)) and bool(np.isfinite(degrees).all())
-    if not located:
-        places = _tree(topology)
-        paths = [None] * len(topology.lines)
-    else:
-        centre = (degrees.min(axis=0) + degrees.max(axis=0)) / 2.0
-        scale = _METRES_PER_DEGREE * np.array([np.cos(np.radians(centre[1])), 1.0])
-        places = dict(zip(topology.buses["bus"], ((degrees - centre) * scale).tolist(), strict=True))
-        paths = [
-            ((np.asarray(path, dtype=float)[:, :2] - centre) * scale).round(1) if _is_path(path) else None
-            for path in topology.lines["path"]
-        ]
+    known = np.isfinite(degrees).all(axis=1)
+    if not len(degrees) or known.mean() < _LEAST_LOCATED:
+        places = tree_places(topology)
+        return _drawn(topology, places, _tree_paths(topology, places), located=False)
+    centre = (degrees[known].min(axis=0) + degrees[known].max(axis=0)) / 2.0
+    scale = _METRES_PER_DEGREE * np.array([np.cos(np.radians(centre[1])), 1.0])
+    metres = ((degrees - centre) * scale).tolist()
+    places = {
+        bus: (x, y) for bus, (x, y), given in zip(topology.buses["bus"], metres, known, strict=True) if given
+    }
+    if not known.all():
+        places = estimated_places(topology, places)
+    paths = [
+        ((np.asarray(path, dtype=float)[:, :2] - centre) * scale).round(1) if _is_path(path) else None
+        for path in topology.lines["path"]
+    ]
+    return _drawn(topology, places, paths, located=True, estimated=int((~known).sum()))
+
+
+def _drawn(
+    topology: Topology,
+    places: Mapping[str, Place],
+    paths: list[Float[np.ndarray, "points 2"] | None],
+    *,
+    located: bool,
+    estimated: int = 0,
+) -> Geometry:
+    """Lines without a path go straight."""
     ends = zip(topology.lines["from_bus"], topology.lines["to_bus"], strict=True)
     drawn = [
         path if path is not None else np.array([places[start], places[end]])
         for path, (start, end) in zip(paths, ends, strict=True)
     ]
     return Geometry(
-        bus={bus: (x, y) for bus, (x, y) in places.items()},
+        bus={bus: places[bus] for bus in topology.buses["bus"]},
         line_xs=[path[:, 0].tolist() for path in drawn],
         line_ys=[path[:, 1].tolist() for path in drawn],
         located=located,
+        estimated=estimated,
     )
 
 
@@ -58,27 +99,26 @@ def _is_path(path: object) -> bool:
     return isinstance(path, (list, tuple, np.ndarray)) and len(path) >= 2
 
 
-def _tree(topology: Topology) -> dict[str, tuple[float, float]]:
-    """Leaves side by side, every other bus above the middle of what it feeds, high voltage on top."""
-    graph = nx.Graph()
-    graph.add_nodes_from(topology.buses["bus"])
-    for frame in (topology.lines, topology.limits):
-        graph.add_edges_from(zip(frame["from_bus"], frame["to_bus"], strict=True))
-    roots = [bus for bus in topology.limits.sort_values("level", kind="stable")["from_bus"] if bus in graph]
-    x: dict[str, float] = {}
-    depth: dict[str, int] = {}
-    leaves = 0
-    for root in [*roots, *graph.nodes]:
-        if root in depth:
-            continue
-        children: dict[str, list[str]] = {}
-        depth[root] = 0
-        for parent, child in nx.bfs_edges(graph, root):
-            children.setdefault(parent, []).append(child)
-            depth[child] = depth[parent] + 1
-        for bus in nx.dfs_postorder_nodes(nx.DiGraph(children) if children else nx.empty_graph([root]), root):
-            below = [x[child] for child in children.get(bus, [])]
-            x[bus] = float(np.mean(below)) if below else float(leaves)
-            leaves += 0 if below else 1
-    deepest = max(depth.values(), default=0) or 1
-    return {bus: (_TREE_ASPECT * x[bus] / max(leaves - 1, 1), -depth[bus] / deepest) for bus in x}
+def _tree_paths(
+    topology: Topology, places: Mapping[str, Place]
+) -> list[Float[np.ndarray, "points 2"] | None]:
+    """Lines of the tree run slantwise, then straight down; what closes a mesh is an arc."""
+    parent = {child: bus for bus, children in forest(topology).children.items() for child in children}
+    taken: set[str] = set()
+    paths: list[Float[np.ndarray, "points 2"] | None] = []
+    for start, end in zip(topology.lines["from_bus"], topology.lines["to_bus"], strict=True):
+        child = end if parent.get(end) == start else start if parent.get(start) == end else None
+        if child is None or child in taken:
+            paths.append(_arc(np.array(places[start]), np.array(places[end])))
+        else:
+            taken.add(child)
+            (x0, y0), (x1, y1) = places[parent[child]], places[child]
+            down = [(x0, y0), (x1, y0 + _BEND * (y1 - y0)), (x1, y1)] if x0 != x1 else [(x0, y0), (x1, y1)]
+            paths.append(np.array(down if child == end else down[::-1]))
+    return paths
+
+
+def _arc(start: Float[np.ndarray, " 2"], end: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "points 2"]:
+    along = np.linspace(0.0, 1.0, 9)[:, None]
+    aside = np.array([end[1] - start[1], start[0] - end[0]])
+    return np.asarray(start + along * (end - start) + 4.0 * _BULGE * along * (1.0 - along) * aside)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import DatetimeTickFormatter, Range1d, Span
+from bokeh.models import DatetimeTickFormatter, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
-INK = "#7a8793"
-"""Text and axes: readable on a light and on a dark page."""
+INK = "#5b6771"
+"""Text and axes on a light page; a dark page changes it."""
 HAIRLINE = "rgba(125, 135, 145, 0.22)"
 
 _KNOWN = {
@@ -22,6 +22,21 @@ _KNOWN = {
     "dimming": "#c4679b",
     "time_of_use": "#3f9a6b",
 }
+_DASHES = {
+    "independent": [7, 3],
+    "centralised": [2, 2],
+    "optimum": [2, 2],
+    "dimming": [9, 3, 2, 3],
+    "time_of_use": [4, 2],
+}
+"""Colour is not the only sign: the curves of a page printed in black and white can still be told apart."""
+_SHADES = (0.0, 0.42, -0.35, 0.62)
+"""By how much each case is lighter than the first, or darker."""
+_CASE_DASHES: tuple[list[int], ...] = ([], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [12, 4])
+
+BETWEEN = " · "
+"""Stands between the names of case and controller where runs of several results are drawn together."""
+
 # Okabe and Ito 2008, "Color Universal Design": distinguishable with any colour vision.
 _OTHERS = ("#009e73", "#56b4e9", "#e69f00", "#cc79a7", "#999999")
 
@@ -49,9 +64,48 @@ LOADING_MAX_PERCENT = 120.0
 
 
 def controller_colours(controllers: Iterable[str]) -> dict[str, str]:
-    """The colour of each controller, the same in every figure and table."""
+    """The colour of each controller, the same in every figure and table.
+
+    Of runs of several cases, those of one controller are shades of its colour; where all are of the same
+    controller, each case has a colour.
+    """
+    names = list(controllers)
+    of = {name: name.rpartition(BETWEEN)[2] for name in names}
+    cases = list(dict.fromkeys(name.rpartition(BETWEEN)[0] for name in names))
+    if len(cases) > 1 and len(set(of.values())) == 1:
+        others = iter((*_KNOWN.values(), *_OTHERS * 10))
+        return {name: next(others) for name in names}
     unknown = iter(_OTHERS * 10)
-    return {name: _KNOWN[name] if name in _KNOWN else next(unknown) for name in controllers}
+    hues = {one: _KNOWN[one] if one in _KNOWN else next(unknown) for one in dict.fromkeys(of.values())}
+    return {
+        name: _shade(hues[of[name]], _SHADES[cases.index(name.rpartition(BETWEEN)[0]) % len(_SHADES)])
+        for name in names
+    }
+
+
+def dashes(controllers: Iterable[str]) -> dict[str, list[int]]:
+    """Dashes of each run's curves; none: a solid line. Many runs of several cases have their case's."""
+    names = list(controllers)
+    cases = list(dict.fromkeys(name.rpartition(BETWEEN)[0] for name in names))
+    if len(cases) == 1:
+        return {name: _DASHES.get(name.rpartition(BETWEEN)[2], []) for name in names}
+    few = len(names) <= len(_CASE_DASHES)
+    pattern = {name: names.index(name) if few else cases.index(name.rpartition(BETWEEN)[0]) for name in names}
+    return {name: _CASE_DASHES[pattern[name] % len(_CASE_DASHES)] for name in names}
+
+
+def on_colour(colour: str) -> str:
+    """Black or white, whichever is read better on a colour (relative luminance of WCAG 2.2)."""
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return "#ffffff" if 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 else "#000000"
+
+
+def _shade(colour: str, lighter: float) -> str:
+    """A colour mixed with white, or with black where it should be darker."""
+    towards = "#ffffff" if lighter > 0.0 else "#000000"
+    return _mix((0.0, 1.0), (colour, towards), np.array([abs(lighter)]))[0]
 
 
 def loading_palette(*, dark: bool = False) -> list[str]:
@@ -109,6 +163,20 @@ def time_figure(
         )
     )
     return plot
+
+
+def by_day(plot: figure) -> None:
+    """Count days instead of naming dates: times are those of a year that begins with day 1."""
+    plot.xaxis.formatter = DatetimeTickFormatter(
+        hours="%H:%M", days="day %-j", months="day %-j", hourmin="%H:%M", minutes="%H:%M"
+    )
+    plot.xaxis.formatter.context = DatetimeTickFormatter(
+        hours="day %-j", hourmin="day %-j", minutes="day %-j", days="", months=""
+    )
+    plot.xaxis.formatter.context_which = "start"
+    plot.xaxis.formatter.hide_repeats = True
+    for hover in plot.select({"type": HoverTool}):
+        hover.tooltips = [("time", "@time{day %-j, %H:%M}"), *hover.tooltips[1:]]
 
 
 def style(plot: figure) -> None:

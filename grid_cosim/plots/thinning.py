@@ -20,7 +20,7 @@ class Blocks:
     """Equally many steps each, all but perhaps the last."""
 
     times: np.ndarray
-    """(steps,) of the longest run."""
+    """(steps,) of all runs."""
     starts: Int[np.ndarray, " blocks"]
     """First step of each block."""
 
@@ -42,7 +42,7 @@ class Blocks:
 def blocks(results: StoredResults, *, most: int = MAX_POINTS, multiple_of: int = 1) -> Blocks:
     """At most so many blocks of the time axis that all runs share, each of a multiple of some steps."""
     every = [run.table("totals", ["time"])["time"].to_numpy() for run in results.runs.values()]
-    times = max(every, key=len) if every else np.zeros(0, dtype="datetime64[ms]")
+    times = np.unique(np.concatenate(every)) if every else np.zeros(0, dtype="datetime64[ms]")
     steps = -(-max(1, -(-len(times) // most)) // multiple_of) * multiple_of
     starts = block_starts(len(times), most) if multiple_of == 1 else np.arange(0, len(times), steps)
     return Blocks(times, starts)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from grid_cosim.devices import Device, Storing
 from grid_cosim.devices.device import LEVEL_NAMES, TWO_WAY_NAMES
-from grid_cosim.errors import GridCosimError, near_matches
+from grid_cosim.errors import GridCosimError, folder_instead, near_matches
 from grid_cosim.policies.network import NetworkConfig, PriceMonotoneNetwork
 from grid_cosim.policies.private import PrivateNetworks, device_parameters
 from grid_cosim.policies.view import VIEW_NAMES
@@ -93,7 +93,7 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         siblings = [p.name for p in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
         raise PolicyError(
             path,
-            "no such file",
+            folder_instead(path),
             f"Train one with `grid-cosim train`, or correct the path.{near_matches(path.name, siblings)}",
         )
     metadata, tensors = read_tensors(path, remedy="Policies are written by `grid-cosim train`.")
@@ -104,7 +104,9 @@ def load_policy(path: Path, *, kind: str, feature_names: tuple[str, ...]) -> Pol
         network = _network(described["network"], tensors, len(homes))
     except (KeyError, RuntimeError, TypeError) as error:
         raise PolicyError(
-            path, f"weights do not fit ({error})", "The file is damaged; retrain it."
+            path,
+            f"weights do not fit ({str(error).splitlines()[-1].strip()})",
+            "The file is damaged; retrain it.",
         ) from error
     if not all(weights.isfinite().all() for name, weights in tensors.items() if name != "device"):
         raise PolicyError(

@@ -22,18 +22,25 @@ from grid_cosim.devices import (
     WaterHeaterPopulation,
 )
 from grid_cosim.devices.device import LEVEL_NAMES, TWO_WAY_NAMES
-from grid_cosim.errors import GridCosimError, near_matches
+from grid_cosim.errors import GridCosimError, folder_instead, near_matches, not_toml
+from grid_cosim.kinds import DEVICE_KINDS, no_such_device
 from grid_cosim.policies.network import NetworkConfig
 
-POPULATIONS: dict[str, type] = {
-    "electric_vehicle": VehiclePopulation,
-    "heat_pump": HeatPumpPopulation,
-    "deferrable": DeferrablePopulation,
-    "water_heater": WaterHeaterPopulation,
-    "battery": BatteryPopulation,
-    "pv": PvPopulation,
-    "v2g_vehicle": V2GPopulation,
-}
+POPULATIONS: dict[str, type] = dict(
+    zip(
+        DEVICE_KINDS,
+        (
+            VehiclePopulation,
+            HeatPumpPopulation,
+            DeferrablePopulation,
+            WaterHeaterPopulation,
+            BatteryPopulation,
+            PvPopulation,
+            V2GPopulation,
+        ),
+        strict=True,
+    )
+)
 
 
 Method = Literal["dynamics", "ppo"]
@@ -190,13 +197,10 @@ def population_class(device: str) -> type:
     """The population of a shipped kind, or the class that `package.module:Population` names."""
     if device in POPULATIONS:
         return POPULATIONS[device]
-    module, colon, name = device.partition(":")
-    if not colon:
-        raise RecipeError(
-            "device",
-            f"{device!r} is no device.{near_matches(device, POPULATIONS)} Known: {', '.join(POPULATIONS)}; "
-            "or package.module:Population for your own.",
-        )
+    unknown = no_such_device(device)
+    if unknown:
+        raise RecipeError("device", unknown)
+    module, _, name = device.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -232,13 +236,13 @@ def population_problems(device: str, given: Mapping[str, Any]) -> list[str]:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; every problem is reported at once."""
     if not path.is_file():
-        raise RecipeError(str(path), "no such file. Give a TOML file such as policies/heat_pump.toml.")
+        raise RecipeError(
+            str(path), f"{folder_instead(path)}. Give a TOML file such as policies/heat_pump.toml."
+        )
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(str(path), f"not UTF-8 text ({error}). Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(str(path), f"not valid TOML: {error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(str(path), f"{not_toml(error)}.") from error
     problems = _problems(Recipe, raw)
     tables = {name: table for name, table in _TABLES.items() if isinstance(raw.get(name), dict)}
     for name, table in tables.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
@@ -15,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from grid_cosim.errors import ProfileError, near_matches
+from grid_cosim.errors import ProfileError, folder_instead, near_matches
 
 CET = timezone(timedelta(hours=1), "CET")
 """Central European standard time all year: the clock of the shipped feeders, shapes and temperatures."""
@@ -184,7 +186,7 @@ def _load(path: Path) -> pd.DataFrame:
         siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
         raise ProfileError(
             str(path),
-            "no such file",
+            folder_instead(path),
             remedy="Check the path; it may start at the scenario's folder or at the current one."
             + near_matches(path.name, siblings),
         )
@@ -192,6 +194,7 @@ def _load(path: Path) -> pd.DataFrame:
         if path.suffix.lower() in {".parquet", ".pq"}:
             frame = pq.read_table(path).to_pandas()
             return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame
+        _require_header(path)
         separator, decimal = _dialect(path)
         frame = pd.read_csv(
             path,
@@ -228,6 +231,31 @@ def _dialect(path: Path) -> tuple[str, str]:
     return ";", "," if re.search(r"\d,\d", begin) else "."
 
 
+def _require_header(path: Path) -> None:
+    """Refuse a CSV whose first line holds values, other separators, or a name twice."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file, delimiter=_dialect(path)[0]), [])
+    if any("\t" in name for name in names):
+        raise ProfileError(
+            str(path),
+            "columns are separated by tabs",
+            remedy="Separate columns with commas, or with semicolons where commas are decimal",
+            where="line 1",
+        )
+    if names and re.match(r"\d{4}-\d\d", names[0].strip()):
+        raise ProfileError(
+            str(path),
+            f"there is no header: {names[0]!r} is a time",
+            remedy="Put a header line above it that names the columns",
+            where="line 1",
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise ProfileError(
+            str(path), "stands there twice", remedy="Name every column once", column=twice[0], where="line 1"
+        )
+
+
 def _row(path: Path, position: int) -> str:
     """Where the reader finds a row: the line of a CSV (the header is line 1), the row of a Parquet file."""
     return f"row {position + 1}" if path.suffix.lower() in {".parquet", ".pq"} else f"line {position + 2}"
@@ -248,9 +276,12 @@ def _times(path: Path, column: pd.Series, zone: tzinfo, wall: tzinfo | None) -> 
         # a bare number would pass as a year, and a mixture of times with and without offset has no meaning
         bad = np.flatnonzero(parsed.isna() | text.str.fullmatch(r"\d+").fillna(True) | (has_offset != aware))
     if bad.size:
+        found = column.iloc[bad[0]]
         raise ProfileError(
             str(path),
-            f"{column.iloc[bad[0]]!r} cannot be read as a time" + (" with an offset" if aware else ""),
+            (f"{found!r}" if isinstance(found, str) else f"{found}")
+            + " cannot be read as a time"
+            + (" with an offset" if aware else ""),
             remedy=f"{_ISO}, all with an offset or all without",
             column=str(column.name),
             where=_row(path, int(bad[0])),

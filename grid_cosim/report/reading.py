@@ -53,7 +53,7 @@ def _limit_clause(controller: str, run: Run, values: Mapping[str, float], dt_h: 
     totals = run.table("totals")
     share = totals["peak_of_limit_percent"]
     if not share.notna().any():
-        return "" if _limits_voltages(run) else "has no loading to show"
+        return "" if limits_voltages(run) else "has no loading to show"
     peak = values["peak_loading_percent"]
     if is_good("peak_loading_percent", controller, {controller: values}):
         lines = run.table("limit_summary")["limit"].astype(str).str.startswith("Line-").any()
@@ -77,7 +77,7 @@ def _voltage_clause(controller: str, run: Run, values: Values, band: tuple[float
         for name, word in zip(names, ("sinks to", "rises to"), strict=True)
         if is_good(name, controller, values, band) is False
     ]
-    limited = _limits_voltages(run)
+    limited = limits_voltages(run)
     if said:
         begins = "" if run.table("totals")["peak_of_limit_percent"].notna().any() else "leaves the band: "
         return f"{begins if limited else ''}the voltage {' and '.join(said)}"
@@ -85,7 +85,8 @@ def _voltage_clause(controller: str, run: Run, values: Values, band: tuple[float
     return "keeps the voltage within the band" if within else ""
 
 
-def _limits_voltages(run: Run) -> bool:
+def limits_voltages(run: Run) -> bool:
+    """Whether any limit of the run is one of a voltage."""
     return bool(run.table("limit_summary")["limit"].astype(str).str.startswith("Bus-").any())
 
 

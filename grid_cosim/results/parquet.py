@@ -119,7 +119,9 @@ def _readable(path: Path, table: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(path, f"the table {table!r} cannot be read ({error})") from error
+        raise ResultsError(
+            path, f"the table {table!r} cannot be read ({error})", remedy="Run the scenario again"
+        ) from error
 
 
 def empty_table(table: str) -> pd.DataFrame:

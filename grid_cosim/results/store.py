@@ -14,14 +14,17 @@ from typing import Any, Self
 import pandas as pd
 import tomlkit
 
-from grid_cosim.errors import ResultsError
+from grid_cosim.errors import ResultsError, UnknownNameError
 from grid_cosim.results.derived import TABLE_OF, summary, totals
 from grid_cosim.results.parquet import empty_table, read_parts, read_table, rows_in, write_table
-from grid_cosim.results.tables import TABLES, columns_of
+from grid_cosim.results.tables import TABLES
 from grid_cosim.results.writer import STATUS_FILE, Status, write_json
 
 FORMAT = 1
 """Version of the folder's layout."""
+
+_NETWORK_FILES = ("network.json", "background.parquet")
+"""What the runner leaves for the exports: see `grid_cosim.feeder.saving`."""
 
 _TOPOLOGY_COLUMNS = {
     "buses": ("bus", "name", "vn_kv", "longitude", "latitude"),
@@ -119,9 +122,10 @@ class Run:
         """The rows of a table, or some of its columns; a table without rows where the run wrote none.
 
         Whole tables stay in memory. `totals` and the summaries of runs that were recorded without them are
-        reckoned from the rows.
+        reckoned from the rows. Raises `UnknownNameError` for a table that there is not.
         """
-        columns_of(name)
+        if name not in TABLES:
+            raise UnknownNameError("table", name, TABLES)
         if name in self.tables:
             if columns is not None and isinstance(self.tables, StoredTables):
                 return self.tables.read(name, columns)
@@ -170,6 +174,8 @@ class StoredResults:
     """What a reader must know before the numbers; shown at the top of the report."""
     notes: tuple[str, ...] = ()
     """What was assumed; shown with the assumptions."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where it was loaded from: further files lie there, such as the network; None if it was not loaded."""
 
     @property
     def complete(self) -> bool:
@@ -183,6 +189,9 @@ class StoredResults:
         """
         with staged_folder(path) as folder:
             self.describe(folder)
+            for name in _NETWORK_FILES:
+                if self.folder is not None and (self.folder / name).is_file():
+                    shutil.copyfile(self.folder / name, folder / name)
             for controller, run in self.runs.items():
                 (folder / controller).mkdir()
                 for table in TABLES:
@@ -214,21 +223,25 @@ class StoredResults:
         folder = Path(path)
         status = _read_json(folder / STATUS_FILE)
         if status.get("grid_cosim_results") != FORMAT:
-            raise ResultsError(folder, "not a results folder of this version of grid_cosim")
+            raise ResultsError(
+                folder,
+                f"not a results folder of this version of grid_cosim, which writes format {FORMAT!r}",
+                remedy="Run the scenario again, or read it with the version that wrote it",
+            )
         try:
             return cls(
-                scenario=tomllib.loads((folder / "scenario.toml").read_text(encoding="utf-8")),
+                scenario=_read_toml(folder / "scenario.toml"),
                 provenance=_read_json(folder / "provenance.json"),
                 basis=Basis(**status["basis"]),
                 topology=Topology.load(folder / "feeder.json"),
                 runs={controller: _load_run(folder / controller) for controller in status["controllers"]},
                 warnings=tuple(status["warnings"]),
                 notes=tuple(status["notes"]),
+                folder=folder,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:  # files that are missing or changed
-            raise ResultsError(
-                folder, f"damaged ({type(error).__name__}: {error})", remedy="Run the scenario again"
-            ) from error
+            lacks = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ResultsError(folder, f"damaged: {lacks}", remedy="Run the scenario again") from error
 
 
 def write_description(
@@ -354,11 +367,31 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ResultsError(
-            path.parent, f"there is no {path.name}", remedy="Is it a results folder?"
-        ) from error
+        raise _not_there(path) from error
     except (OSError, TypeError, ValueError) as error:
-        raise ResultsError(path, f"cannot be read ({error})") from error
+        raise ResultsError(path, f"cannot be read ({error})", remedy="Run the scenario again") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _not_there(path) from error
+    except (OSError, ValueError) as error:
+        raise ResultsError(path, f"cannot be read ({error})", remedy="Run the scenario again") from error
+
+
+def _not_there(path: Path) -> ResultsError:
+    """What is wrong with a results folder without a file that every one has."""
+    folder = path.parent
+    name_one = "Name the results folder of a run; `grid-cosim run` writes one"
+    if not folder.exists():
+        return ResultsError(folder, "no such folder", remedy=name_one)
+    if not folder.is_dir():
+        return ResultsError(folder, "this is a file", remedy=name_one)
+    if path.name == STATUS_FILE:
+        return ResultsError(folder, f"no results folder: there is no {path.name}", remedy=name_one)
+    return ResultsError(folder, f"damaged: there is no {path.name}", remedy="Run the scenario again")
 
 
 def _without_none(value: Any) -> Any:

@@ -65,6 +65,7 @@ TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             p_kw=Column(_FLOAT, "kW", "net power, consumption positive"),
             base_kw=Column(_FLOAT, "kW", "its inflexible part"),
             flex_kw=Column(_FLOAT, "kW", "its flexible part, the devices"),
+            q_kvar=Column(_FLOAT, "kvar", "net reactive power, inductive positive"),
             tariff_eur_per_kwh=Column(_FLOAT, "EUR/kWh", "what energy cost"),
             price_eur_per_kwh=Column(_FLOAT, "EUR/kWh", "local congestion price that its devices acted on"),
         ),

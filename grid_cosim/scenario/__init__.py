@@ -10,6 +10,8 @@ from grid_cosim.scenario.reading import load_scenario, parse_scenario
 from grid_cosim.scenario.sections import (
     CONTROLLERS,
     DUAL_ITERATIONS,
+    WITH_MARGIN,
+    WITHOUT_POLICIES,
     ControllerName,
     Coordination,
     DeviceSection,
@@ -20,6 +22,8 @@ from grid_cosim.scenario.sections import (
 __all__ = [
     "CONTROLLERS",
     "DUAL_ITERATIONS",
+    "WITHOUT_POLICIES",
+    "WITH_MARGIN",
     "ControllerName",
     "Coordination",
     "DeviceSection",

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from grid_cosim.errors import ScenarioError, near_matches
-from grid_cosim.policies.recipe import RecipeError, population_class, population_problems
+from grid_cosim.errors import ScenarioError, near_matches, not_toml
+from grid_cosim.kinds import DEVICE_KINDS, no_such_device
 from grid_cosim.scenario.sections import DeviceSection, Scenario
 from grid_cosim.shipped import shipped
 
@@ -28,14 +28,14 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     if path.is_dir():
         raise ScenarioError(str(path), ["this is a folder; name the scenario file (.toml) in it"])
     if not path.is_file():
-        known = [p.name for p in sorted(shipped("scenarios").glob("*.toml"))]
+        beside = path.parent.glob("*.toml") if path.parent.is_dir() else ()
+        known = sorted({p.name for p in (*beside, *shipped("scenarios").glob("*.toml"))})
         raise ScenarioError(str(path), [f"no such file.{near_matches(path.name, known)}"])
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ScenarioError(str(path), [f"not UTF-8 text ({error}); save it as UTF-8"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(str(path), [f"not valid TOML: {error}"]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        kind = "" if path.suffix == ".toml" else "; a scenario is a file that ends in .toml"
+        raise ScenarioError(str(path), [not_toml(error) + kind]) from error
     except OSError as error:
         raise ScenarioError(str(path), [f"cannot be read: {error.strerror}"]) from error
     for override in overrides:
@@ -57,15 +57,21 @@ def parse_scenario(raw: Mapping[str, Any], *, source: str, folder: Path) -> Scen
         problems += _device_problems(str(kind), given if isinstance(given, Mapping) else {})
     if problems or scenario is None:
         raise ScenarioError(source, problems)
-    return _with_absolute_paths(scenario, folder)
+    return _with_absolute_paths(scenario.read_from(source), folder)
 
 
 def _device_problems(kind: str, population: Mapping[str, Any]) -> list[str]:
+    unknown = no_such_device(kind)
+    if unknown:
+        return [f"devices.{kind}: {unknown}"]
+    if kind in DEVICE_KINDS and not population:
+        return []
+    from grid_cosim.policies.recipe import RecipeError, population_problems  # torch: seconds
+
     try:
-        population_class(kind)
+        return [f"devices.{kind}.population.{problem}" for problem in population_problems(kind, population)]
     except RecipeError as error:
         return [f"devices.{kind}: {error.problem}"]
-    return [f"devices.{kind}.population.{p}" for p in population_problems(kind, population)]
 
 
 def _problem(item: dict[str, Any], raw: Mapping[str, Any]) -> str:
@@ -82,6 +88,10 @@ def _problem(item: dict[str, Any], raw: Mapping[str, Any]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{where}: {message}"
+    if item["type"] == "tuple_type":
+        headed = isinstance(item["input"], Mapping)
+        instead = f"a list; each of its sections is headed [[{where}]]" if headed else "a list, in brackets"
+        return f"{where}: got {item['input']!r}, expected {instead}"
     return f"{where}: got {item['input']!r}, expected {_expectation(message)}"
 
 
@@ -96,6 +106,8 @@ def _joined(problems: Iterable[str]) -> list[str]:
 
 def _expectation(message: str) -> str:
     message = message.partition(", unable to parse")[0].partition(" after validation")[0]
+    if message.startswith("Input should be a valid datetime"):
+        return "a date and a time such as 2016-01-04T12:00:00"
     if message.startswith("Input should be a valid dictionary"):
         return "a section of settings"
     for prefix in ("Input should be ", "Tuple should have ", "Field required"):
@@ -127,13 +139,32 @@ def _override(raw: dict[str, Any], override: str, source: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    *sections, field = [part.strip() for part in name.split(".")]
-    for part in sections:
-        deeper = raw.setdefault(part, {})
-        if not isinstance(deeper, dict):
-            raise ScenarioError(source, [f"--set {override}: {part!r} is a value, not a section"])
-        raw = deeper
-    raw[field] = value
+    parts = [part.strip() for part in name.split(".")]
+    at: Any = raw
+    for k, part in enumerate(parts):
+        key: Any = part
+        if isinstance(at, list):
+            key = _position(at, part, source, f"--set {override}: {'.'.join(parts[:k])!r}")
+        elif not isinstance(at, dict):
+            raise ScenarioError(source, [f"--set {override}: {parts[k - 1]!r} is a value, not a section"])
+        elif part not in at and k + 1 < len(parts):
+            if parts[k + 1].isdigit():
+                raise ScenarioError(
+                    source, [f"--set {override}: {part!r} has no entries; write one in the file"]
+                )
+            at[part] = {}
+        if k + 1 == len(parts):
+            at[key] = value
+        at = at[key]
+
+
+def _position(entries: list[Any], part: str, source: str, where: str) -> int:
+    """Which entry of a list is meant."""
+    if part.isdigit() and int(part) < len(entries):
+        return int(part)
+    counted = f"its entries are counted 0 to {len(entries) - 1}" if entries else "it has no entries"
+    counted = "it has only entry 0" if len(entries) == 1 else counted
+    raise ScenarioError(source, [f"{where} has no entry {part!r}; {counted}"])
 
 
 def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:

@@ -8,19 +8,30 @@ from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import available_timezones
 
 import tomlkit
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from grid_cosim.coordination import GraphKind
 from grid_cosim.errors import near_matches
+from grid_cosim.kinds import GraphKind
 from grid_cosim.scenario.base import Fraction, Positive, Section
 from grid_cosim.scenario.grid import Event, FeederSection, Limits, PowerFlowSection
 
 ControllerName = Literal[
-    "uncontrolled", "independent", "consensus", "centralised", "dimming", "time_of_use", "optimum"
+    "uncontrolled",
+    "independent",
+    "consensus",
+    "centralised",
+    "dimming",
+    "time_of_use",
+    "optimum",
 ]
 CONTROLLERS: tuple[ControllerName, ...] = get_args(ControllerName)
 """All that there are."""
 
+WITHOUT_POLICIES: tuple[ControllerName, ...] = ("uncontrolled", "dimming", "optimum")
+"""Those that ask no policy what it would draw at a price."""
+
+WITH_MARGIN: tuple[ControllerName, ...] = ("consensus", "centralised")
+"""Those whose meters aim a little below their limit, by `coordination.margin`."""
 
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199  # what all libraries can count in
 
@@ -351,6 +362,23 @@ class Scenario(Section):
         if len(set(controllers)) < len(controllers):
             raise ValueError("expected every controller once")
         return controllers
+
+    _source: str = PrivateAttr("")
+
+    @property
+    def source(self) -> str:
+        """Where its settings stand, for messages: the file that it was read from, else its title."""
+        return self._source or f"scenario {self.title!r}"
+
+    def read_from(self, source: str) -> Self:
+        """The same scenario, which says that it was read from there."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all settings are the same, wherever they were read."""
+        return isinstance(other, Scenario) and self.__dict__ == other.__dict__
 
     def as_toml(self) -> str:
         """The scenario with all its defaults spelled out; loading it gives the same scenario."""

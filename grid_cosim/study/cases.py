@@ -30,7 +30,8 @@ class StudyError(GridCosimError):
     """A study that does not exist, or whose file of sizes and seeds cannot be used."""
 
     def __init__(self, source: object, problem: str, remedy: str) -> None:
-        super().__init__(f"Study {source}: {problem}. {remedy}")
+        stop = "" if problem.endswith(("?", ".")) else "."
+        super().__init__(f"Study {source}: {problem}{stop} {remedy}")
 
 
 class Work(Protocol):

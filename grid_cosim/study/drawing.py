@@ -11,22 +11,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Figure
 
+from grid_cosim.plots.paper.style import COMMON
 from grid_cosim.plots.style import controller_colours
 
 _STYLE: dict[str, Any] = {
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
+    **COMMON,
     "axes.titlesize": 9,
     "font.size": 9,
-    "grid.alpha": 0.3,
     "grid.linewidth": 0.5,
     "legend.fontsize": 8,
-    "legend.frameon": False,
     "lines.linewidth": 1.0,
     "lines.markersize": 3.5,
-    "svg.hashsalt": "grid_cosim",  # else every drawing of the same numbers is another file
 }
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

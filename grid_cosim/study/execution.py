@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from grid_cosim.errors import GridCosimError
-from grid_cosim.runner import versions
 from grid_cosim.study.cases import Case, Row, Work
+from grid_cosim.versions import versions
 
 
 class CaseError(GridCosimError):

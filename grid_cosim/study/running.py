@@ -36,6 +36,8 @@ def run_study(
     settings = study_settings(path, quick=quick)  # read once: the file may change while the cases run
     if jobs == 0:
         raise StudyError(study, "got 0 jobs side by side, expected 1 or more, or -1", "Correct --jobs.")
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(study, f"the results folder {folder} is a file", "Choose another folder with --out.")
     if not force:
         _require_same(folder / f"{name}.parquet", settings, quick=quick)
     cases = study_cases(path, settings)
@@ -67,8 +69,9 @@ def study_cases(path: Path, settings: Mapping[str, Any]) -> Sequence[Case]:
     try:
         return study_named(path.stem).cases(settings, path)
     except (KeyError, TypeError, ValueError) as error:
+        lacks = f"it has no setting {error}" if isinstance(error, KeyError) else f"{error}"
         raise StudyError(
             path,
-            f"its settings cannot be used ({type(error).__name__}: {error})",
+            f"its settings cannot be used: {lacks}",
             "The shipped file shows how.",
         ) from error

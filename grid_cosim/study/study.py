@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from grid_cosim.errors import near_matches
+from grid_cosim.errors import folder_instead, near_matches, not_toml
 from grid_cosim.shipped import shipped
 from grid_cosim.study.cases import Case, StudyError
 
@@ -66,7 +66,7 @@ def study_file(name: str | Path) -> Path:
         study_named(path.name)
         return shipped("benchmarks") / "claims" / f"{path.name}.toml"
     if not path.is_file():
-        raise StudyError(name, "no such file", f"Give a file, or one of {', '.join(STUDIES)}.")
+        raise StudyError(name, folder_instead(path), f"Give a file, or one of {', '.join(STUDIES)}.")
     study_named(path.stem)
     return path
 
@@ -76,7 +76,7 @@ def study_settings(path: Path, *, quick: bool) -> dict[str, Any]:
     try:
         variants = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StudyError(path, f"not a TOML file ({error})", "Correct it.") from error
+        raise StudyError(path, not_toml(error), "A study of the same name is shipped.") from error
     variant = "quick" if quick else "full"
     found = variants.get(variant)
     if not isinstance(found, dict):

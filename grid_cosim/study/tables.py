@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grid_cosim.errors import ResultsError
-from grid_cosim.runner import versions
 from grid_cosim.study.cases import Row
+from grid_cosim.versions import versions
 
 _KEY = b"grid_cosim_study"
 

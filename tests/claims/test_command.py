@@ -97,7 +97,7 @@ def test_a_claim_without_the_controllers_it_is_about_is_refused_before_anything_
     Path("evening.toml").write_text(EVENING, encoding="utf-8")
     Path("optimum.toml").write_text("[full]\nscenarioss = []\n", encoding="utf-8")
     assert "no scenario runs uncontrolled or independent" in benchmark("consensus.toml").stderr
-    assert "its settings cannot be used (KeyError: 'scenarios')" in benchmark("optimum.toml").stderr
+    assert "its settings cannot be used: it has no setting 'scenarios'" in benchmark("optimum.toml").stderr
 
 
 def test_without_matplotlib_it_says_so_before_anything_runs(

@@ -8,9 +8,10 @@ from datetime import datetime
 import numpy as np
 import torch
 
-from grid_cosim.controllers import Controller, Priced, Uncontrolled
+from grid_cosim.controllers import Controller
 from grid_cosim.coordination import Copies, CurveStep, communication, price_grid
 from grid_cosim.coordination.meters import Meters
+from grid_cosim.deciding import Priced, Uncontrolled
 from grid_cosim.devices import HeatPumpPopulation, VehiclePopulation
 from grid_cosim.feeder import Feeder, PandapowerFlow, Snapshot, load_feeder
 from grid_cosim.fleet import Fleet, Ownership, draw_fleet

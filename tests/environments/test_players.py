@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from grid_cosim.controllers import Priced, Uncontrolled
 from grid_cosim.coordination import Copies, ExactStep
+from grid_cosim.deciding import Priced, Uncontrolled
 from grid_cosim.environments import mappo
 from grid_cosim.environments.core import Carefree, FleetGame, GameError, play
 from grid_cosim.environments.mappo import MappoError, MappoResult, MappoSettings, Update, train_mappo

@@ -106,6 +106,7 @@ def test_a_parquet_index_with_a_zone_becomes_local_too(tmp_path):
         ),
         ("2.5,5", "2.5,5,9", "cannot be read (Error tokenizing data"),
         (",", "|", "needs a time column, at least one column of values and two rows, got 1 columns"),
+        (",", "\t", "line 1: columns are separated by tabs. Separate columns with commas"),
     ],
 )
 def test_a_malformed_file_is_refused_by_its_first_bad_place(write, old, new, message):

@@ -168,6 +168,7 @@ class _Town:
                     "p_kw": p_kw,
                     "base_kw": self.base_kw,
                     "flex_kw": flexes,
+                    "q_kvar": 0.2 * p_kw,
                     "tariff_eur_per_kwh": np.full_like(p_kw, TARIFF_EUR_PER_KWH),
                     "price_eur_per_kwh": homes_price,
                 },

@@ -9,14 +9,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from bokeh.models import ColumnDataSource
 from markupsafe import escape
 
 from grid_cosim import Results, plots
 from grid_cosim.metrics import KPIS
 from grid_cosim.plots.geometry import geometry
-from grid_cosim.report import _packed, build_report, write_report
+from grid_cosim.report import build_report, write_report
 from grid_cosim.report.agreement import Pair, agreement_rows
+from grid_cosim.report.map_data import packed as pack
 from grid_cosim.report.reading import warnings
 from grid_cosim.results import Run
 from tests.results.builders import street_topology, synthetic_results
@@ -62,12 +62,14 @@ def test_the_page_loads_nothing_from_anywhere(page):
 def test_the_page_has_every_section_and_controller(page, results):
     ids = {attributes.get("id") for _, attributes in _tags(page)}
     sections = {
+        "answers",
         "reading",
         "kpis",
         "map",
         "loading",
         "price",
         "agreement",
+        "elements",
         "energy",
         "temperature",
         "assumptions",
@@ -235,7 +237,7 @@ def test_runs_that_all_stopped_in_their_first_step_still_make_a_report(results):
 
 def test_packed_frames_are_what_the_page_unpacks():
     frames = np.array([[0, 65_535, 7], [1, 3, 700], [65_535, 2, 7]], dtype=np.uint16)
-    packed = _packed(frames)
+    packed = pack(frames)
     planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), dtype=np.uint8).reshape(2, 3, 3)
     changes = planes[0].astype(np.uint16) | (planes[1].astype(np.uint16) << 8)
     np.testing.assert_array_equal(np.cumsum(changes, axis=1, dtype=np.uint16).T, frames)
@@ -300,7 +302,7 @@ def test_a_figure_of_one_limit_shows_its_loading(results):
 @pytest.mark.parametrize(
     "draw",
     [plots.transformer_loading, plots.price, plots.energy_served, plots.energy_unserved, plots.energy_owed,
-     plots.indoor_temperature, plots.feeder_map],
+     plots.indoor_temperature],
 )  # fmt: skip
 def test_axes_carry_units_and_controllers_their_colour(results, draw):
     plot = draw(results)
@@ -359,12 +361,3 @@ def test_a_backlog_is_the_sum_over_devices(results):
     np.testing.assert_allclose(
         plot.renderers[0].data_source.data["owed_kwh independent"], expected.to_numpy()
     )
-
-
-def test_transformers_on_the_map_are_coloured_by_the_share_of_their_limit(results):
-    topology = dataclasses.replace(
-        results.topology, limits=results.topology.limits.assign(limit_percent=50.0)
-    )
-    plot = plots.feeder_map(dataclasses.replace(results, topology=topology))
-    data = next(source for source in plot.select({"type": ColumnDataSource}) if source.name == "limits").data
-    np.testing.assert_allclose(data["of_limit"], 2.0 * data["loading"])

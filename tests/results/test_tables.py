@@ -19,6 +19,7 @@ def _step(step: int) -> dict:
         "p_kw": np.array([1.0, 2.0]) + step,
         "base_kw": 0.5,
         "flex_kw": np.array([0.5, 1.5]) + step,
+        "q_kvar": 0.2,
         "tariff_eur_per_kwh": 0.3,
         "price_eur_per_kwh": float("nan"),
     }
