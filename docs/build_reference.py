@@ -45,6 +45,7 @@ from grid_cosim.devices import (
     WaterHeater,
     WaterHeaterPopulation,
 )
+from grid_cosim.devices.columns import COLUMNS
 from grid_cosim.feeder import list_feeders
 from grid_cosim.feeder.limits import KVA_TO_FIRST_KW
 from grid_cosim.metrics import KPIS
@@ -184,6 +185,15 @@ def fields_table(cls: Any) -> str:
         default = "[...]" if is_dataclass(value) else json.dumps(value)  # a table of its own
         meaning = own.get(field.name) or ours[field.name]
         rows.append((f"`{field.name}`", f"`{default}`", unit_of(field.name), meaning))
+    return _table(*rows)
+
+
+def device_table() -> str:
+    """The parameters that a table of devices may give, by kind."""
+    rows = [("device", "column", "range", "meaning")]
+    for kind, columns in COLUMNS.items():
+        for name, column in columns.items():
+            rows.append((f"`{kind}`", f"`{name}`", f"{column.low:g} … {column.high:g}", column.meaning))
     return _table(*rows)
 
 
@@ -419,6 +429,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "deferrable-population": _fields(DeferrablePopulation),
     "v2g": _fields(V2GVehicle),
     "v2g-features": _features(V2GPopulation()),
+    "device-table": lambda: device_table(),
     "v2g-population": _fields(V2GPopulation),
     "water-heater": _fields(WaterHeater),
     "water-heater-features": _features(WaterHeaterPopulation()),

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from grid_cosim.arranging import Rearranging, arrangements
 from grid_cosim.demand import Policies
+from grid_cosim.device_table import Listed, read_device_table
 from grid_cosim.devices import Device, Sky, SunlitPopulation
 from grid_cosim.errors import ProfileError, ScenarioError, near_matches
 from grid_cosim.events import moving_limits
@@ -26,6 +27,7 @@ from grid_cosim.policies.checkpoint import load_policy, of_homes, policy_feature
 from grid_cosim.policies.recipe import population_class
 from grid_cosim.profiles import (
     ANNUAL_KWH_MEAN,
+    Clock,
     base_load_from_file,
     energy_price,
     household_base_load,
@@ -48,6 +50,7 @@ def scenario_feeder(scenario: Scenario) -> Feeder:
         limit_share=section.limit_share,
         slack_vm_pu=section.slack_vm_pu,
         unbalanced=section.unbalanced,
+        kw_per_home=section.kw_per_home,
     )
     return with_limits(scenario, feeder, scenario_fleet)
 
@@ -62,6 +65,7 @@ def scenario_fleet(scenario: Scenario, feeder: Feeder) -> Fleet:
         n_steps=time.n_steps,
         dt_h=time.dt_h,
         lookahead_steps=round(_OUTLOOK_H / time.dt_h),
+        clock=Clock.of(time.timezone),
     )
     ownership = _ownerships(scenario, feeder)
     return draw_fleet(
@@ -91,6 +95,7 @@ def _sky(scenario: Scenario) -> Sky:
         dt_h=time.dt_h,
         latitude_deg=weather.latitude_deg,
         longitude_deg=weather.longitude_deg,
+        clock=Clock.of(time.timezone),
     )
     columns = (at_steps.direct_w_per_m2, at_steps.diffuse_w_per_m2, *at_steps.sun)
     return Sky(*(torch.as_tensor(column)[:, None] for column in columns))
@@ -107,6 +112,7 @@ def scenario_tariff(scenario: Scenario) -> Float[np.ndarray, "steps_and_day"]:
             n_steps=time.n_steps,
             dt_h=dt_h,
             lookahead_steps=n_steps - time.n_steps,
+            clock=Clock.of(time.timezone),
         )
     price, otherwise = np.zeros(n_steps), np.ones(n_steps)
     for period in tariff.periods:
@@ -203,7 +209,12 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
                 remedy=f"Correct homes.base_load.{near_matches(homes.base_load, ['simbench'])}",
             )
         return base_load_from_file(
-            homes.base_load, feeder.home_names, start=time.start, n_steps=time.n_steps, dt_h=time.dt_h
+            homes.base_load,
+            feeder.home_names,
+            start=time.start,
+            n_steps=time.n_steps,
+            dt_h=time.dt_h,
+            clock=Clock.of(time.timezone),
         )
     base_kw, base_kvar = household_base_load(
         n_households=feeder.n_households,
@@ -220,12 +231,34 @@ def _base_load(scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarr
 
 def _ownerships(scenario: Scenario, feeder: Feeder) -> dict[str, Ownership]:
     """What the homes of a scenario own, by kind."""
-    return {kind: _ownership(kind, scenario, feeder) for kind in scenario.devices}
+    table = _device_table(scenario, feeder)
+    return {kind: _ownership(kind, scenario, feeder, table.get(kind)) for kind in scenario.devices}
 
 
-def _ownership(kind: str, scenario: Scenario, feeder: Feeder) -> Ownership:
+def _device_table(scenario: Scenario, feeder: Feeder) -> dict[str, Listed]:
+    """What the table of devices says of the kinds that the scenario leaves to it."""
+    kinds = [kind for kind, section in scenario.devices.items() if section.share == "table"]
+    path = scenario.homes.devices
+    if path is None and not kinds:
+        return {}
+    if not kinds:
+        raise ScenarioError(
+            feeder.source,
+            ['homes.devices: no kind has share = "table", expected a section [devices.<kind>] that says so'],
+        )
+    if path is None:
+        raise ScenarioError(
+            feeder.source, [f'devices.{kinds[0]}.share: got "table" without homes.devices, expected its file']
+        )
+    return read_device_table(path, feeder.home_names, kinds)
+
+
+def _ownership(kind: str, scenario: Scenario, feeder: Feeder, listed: Listed | None) -> Ownership:
     section = scenario.devices[kind]
     population = population_class(kind)(**section.population)
+    if listed is not None:
+        return Ownership(population, listed.owners, section.power_factor, listed.given)
+    assert section.share != "table", "what is left to the table is listed"
     if section.share != "network":
         return Ownership(population, section.share, section.power_factor)
     if feeder.has_heat_pump is None or kind != "heat_pump":

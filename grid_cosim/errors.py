@@ -135,9 +135,18 @@ class FeederError(GridCosimError):
     """A feeder that does not exist, cannot be read, or cannot be simulated."""
 
     def __init__(self, source: str, problem: str, *, remedy: str = "") -> None:
-        self.source = source
+        self.source, self.problem, self.remedy = source, problem, remedy
         stop = "" if problem.endswith(("?", ".")) else "."
         super().__init__(f"Feeder {source}: {problem}" + (f"{stop} {remedy}." if remedy else stop))
+
+
+class RefusedNetworkError(GridCosimError):
+    """A network that cannot be simulated; every reason with what to do about it."""
+
+    def __init__(self, source: str, reasons: Sequence[str]) -> None:
+        self.source, self.reasons = source, tuple(reasons)
+        listed = "\n".join(f"  - {reason}" for reason in self.reasons)
+        super().__init__(f"Feeder {source}: it cannot be simulated as it is\n{listed}")
 
 
 class CosimError(GridCosimError):

@@ -15,7 +15,7 @@ from grid_cosim.errors import ScenarioError, near_matches
 from grid_cosim.feeder import Feeder
 from grid_cosim.feeder.switching import cut_off, described, switch_id, switch_positions, switched
 from grid_cosim.moving import Lowered, MovingLimits, Rated
-from grid_cosim.profiles import rating_factor
+from grid_cosim.profiles import Clock, rating_factor
 from grid_cosim.scenario import Event, Scenario
 
 _ALL = {"all transformers": "trafo", "all lines": "line"}
@@ -242,4 +242,5 @@ def _factor(event: Event, scenario: Scenario, start: int, stop: int) -> Float[np
         start=time.start + timedelta(hours=start * time.dt_h),
         n_steps=stop - start,
         dt_h=time.dt_h,
+        clock=Clock.of(time.timezone),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grid_cosim.devices import Device, Drive, Outputs, Population, Sky, SunlitPopulation
+from grid_cosim.devices.columns import device_with, population_with
 from grid_cosim.devices.device import InsteadOfAnother, OwnPowerFactor, drive_of
 from grid_cosim.errors import ProfileError
 from grid_cosim.tariff import TariffView, outlook_steps, tariff_view
@@ -60,6 +61,16 @@ class Ownership:
     """Who has one, or the share of households, drawn at random."""
     power_factor: float | None = None
     """Inductive, at the meter; None for what is usual for the kind."""
+    given: Mapping[str, Float[np.ndarray, "households"]] = field(default_factory=dict)
+    """Parameters that are known of single devices, by name (see `devices.columns`); NaN where not."""
+
+    def given_of(self, household: Int[np.ndarray, "devices"]) -> dict[str, Tensor]:
+        """Those of the devices of these households."""
+        return {name: torch.as_tensor(values[household]) for name, values in self.given.items()}
+
+    def population_of(self, household: Int[np.ndarray, "devices"]) -> Population | SunlitPopulation:
+        """The population of the devices of these households, with what is known of each."""
+        return population_with(self.population, self.population.kind, self.given_of(household))
 
     @property
     def usual_power_factor(self) -> float:
@@ -241,7 +252,7 @@ def draw_fleet(
             continue
         household, device = drawn
         drive = drive_of(
-            owned.population,
+            owned.population_of(household),
             device,
             n_steps=n_steps,
             start_hour=start_hour,
@@ -270,7 +281,9 @@ def draw_devices(
     if household.size == 0:
         return None
     generator = torch_generator(seed, f"devices of {kind}")
-    return household, owned.population.sample(household.size, dt_h=dt_h, generator=generator)
+    population = owned.population_of(household)
+    device = population.sample(household.size, dt_h=dt_h, generator=generator)
+    return household, device_with(device, population.kind, owned.given_of(household))
 
 
 def _owners(

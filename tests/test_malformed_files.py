@@ -80,10 +80,10 @@ TABLES = {
     "no header": Case(
         wrong.no_header, BASE, "base.csv … line 1: there is no header … Put a header line above it"
     ),
-    "semicolons": Case(
-        wrong.table("base.csv", {"H0": 0.5, "H1": 0.5, "H2": 0.5}, sep=";", decimal=","),
+    "tabs": Case(
+        wrong.table("base.csv", {"H0": 0.5, "H1": 0.5, "H2": 0.5}, sep="\t"),
         BASE,
-        "base.csv … line 1: columns are separated by semicolons … with commas",
+        "base.csv … line 1: columns are separated by tabs … with commas",
     ),
     "no times": Case(
         wrong.text("base.csv", "H0,H1,H2\n0.5,0.5,0.5\n0.5,0.5,0.5\n"),

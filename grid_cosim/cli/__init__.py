@@ -16,6 +16,7 @@ from grid_cosim.cli.completion import join_bash_words
 from grid_cosim.cli.export import export
 from grid_cosim.cli.feeders import feeders
 from grid_cosim.cli.group import Commands, forgiving_streams, silence_libraries
+from grid_cosim.cli.new import new
 from grid_cosim.cli.plot import plot
 from grid_cosim.cli.report import report
 from grid_cosim.cli.run import run
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run, report, compare, plot, export, feeders, train, benchmark, version):
+for command in (run, new, report, compare, plot, export, feeders, train, benchmark, version):
     add(app, command)
 
 

@@ -19,7 +19,7 @@ def feeders(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -
         grid-cosim feeders --quiet
         grid-cosim feeders --json
     """
-    from grid_cosim.feeder.catalogue import list_feeders, simbench_codes
+    from grid_cosim.feeder.catalogue import PANDAPOWER_NETWORKS, list_feeders, simbench_codes
 
     screen = Screen(as_json=as_json, quiet=quiet)
     known, codes = list_feeders(), simbench_codes()
@@ -53,6 +53,7 @@ def feeders(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -
         )
     screen.table(table)
     screen.say(
-        f"Besides, all {len(codes)} SimBench grids by their code (simbench:<code>), and any pandapower "
-        "network as a .json or .xlsx file."
+        f"Besides, all {len(codes)} SimBench grids by their code (simbench:<code>), "
+        f"{len(PANDAPOWER_NETWORKS)} of pandapower's own (pandapower:mv_oberrhein), and any pandapower "
+        "network as a .json or .xlsx file: `grid-cosim new` begins a study of it."
     )

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import TWO_WAY_NAMES, Outputs, hour_features, hour_of_day, lognormal
+from grid_cosim.devices.device import TWO_WAY_NAMES, Outputs, PerDevice, hour_features, hour_of_day, lognormal
 
 
 class BatteryState(NamedTuple):
@@ -172,9 +172,9 @@ class BatteryPopulation:
     are about what efficient AC-coupled systems have; spreads are assumptions.
     """
 
-    capacity_kwh: float = 8.0
+    capacity_kwh: PerDevice = 8.0
     """Median usable capacity."""
-    capacity_spread: float = 0.4
+    capacity_spread: PerDevice = 0.4
     """Standard deviation of its logarithm."""
     p_max_per_capacity: float = 0.5
     """Power of the inverter per usable capacity, in kW per kWh."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from grid_cosim.devices.device import Outputs, cost_of_owing_eur, hour_features, hour_of_day
+from grid_cosim.devices.device import Outputs, PerDevice, cost_of_owing_eur, hour_features, hour_of_day
 
 
 class QueueState(NamedTuple):
@@ -161,8 +161,8 @@ class DeferrablePopulation:
     and dishwashers: 0.5 to 1.8 kWh a cycle), with a timer that may hold it back for six hours.
     """
 
-    jobs_per_day: float = 1.2
-    job_kwh: float = 1.0
+    jobs_per_day: PerDevice = 1.2
+    job_kwh: PerDevice = 1.0
     job_spread: float = 0.4
     p_max_kw: float = 2.2
     patience_h: float = 6.0
@@ -193,10 +193,10 @@ class DeferrablePopulation:
         dt_h, n = device.dt_h, device.n_devices
         hours = (start_hour + dt_h * torch.arange(n_steps, dtype=torch.float64)) % 24.0
         shape = 1.0 + 0.9 * torch.cos(2.0 * torch.pi * (hours - self.peak_hour) / 24.0)
-        rate = self.jobs_per_day * dt_h / 24.0 * shape
+        per_step = self.jobs_per_day * dt_h / 24.0
         energy = []
         for step in range(n_steps):  # step by step: a longer horizon begins like a shorter one
-            jobs = torch.poisson(rate[step].expand(n), generator=generator)
+            jobs = torch.poisson((per_step * shape[step]).expand(n), generator=generator)
             size = torch.randn(n, generator=generator, dtype=torch.float64) * self.job_spread
             energy.append(jobs * self.job_kwh * size.exp())
         return QueueArrivals(start_hour, dt_h, torch.stack(energy).to(device.p_max_kw.dtype))

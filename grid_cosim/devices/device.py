@@ -24,6 +24,9 @@ from torch import Tensor
 
 T = TypeVar("T")
 
+PerDevice = float | Float[Tensor, "devices"]
+"""A parameter of a population: one for all, or one for each device, as a device table gives it."""
+
 
 class Outputs(NamedTuple):
     """What one control step did, per device; energies are electric and counted at the meter."""
@@ -280,8 +283,8 @@ def cost_of_owing_eur(
 def lognormal(
     n: int,
     *,
-    median: float,
-    spread: float,
+    median: PerDevice,
+    spread: PerDevice,
     generator: torch.Generator,
     low: float = 0.0,
     high: float = torch.inf,
@@ -292,7 +295,7 @@ def lognormal(
 
 
 def normal(
-    n: int, *, mean: float, spread: float, generator: torch.Generator, low: float, high: float
+    n: int, *, mean: PerDevice, spread: PerDevice, generator: torch.Generator, low: float, high: float
 ) -> Float[Tensor, "n"]:
     """Normal draws, clipped to `[low, high]`."""
     draw = torch.randn(n, generator=generator, dtype=torch.float64)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from grid_cosim.devices.device import (
     Outputs,
+    PerDevice,
     cost_of_owing_eur,
     hour_features,
     hour_of_day,
@@ -180,15 +181,15 @@ class VehiclePopulation:
     BMVI 2018) at 0.2 kWh/km, charging losses and winter included, gives a mean of about 8 kWh a day.
     """
 
-    plug_in_probability: float = 0.8
+    plug_in_probability: PerDevice = 0.8
     """A car plugs in on this share of days, and then charges for all days since."""
-    daily_kwh: float = 8.0
+    daily_kwh: PerDevice = 8.0
     energy_spread: float = 0.6
     """Standard deviation of the logarithm of a session's energy."""
-    arrival_hour: float = 17.75
-    arrival_spread_h: float = 2.0
-    departure_hour: float = 7.5
-    departure_spread_h: float = 1.25
+    arrival_hour: PerDevice = 17.75
+    arrival_spread_h: PerDevice = 2.0
+    departure_hour: PerDevice = 7.5
+    departure_spread_h: PerDevice = 1.25
     share_11_kw: float = 0.75
     """The others have single-phase 3.7 kW sockets."""
     irregular_share: float = 0.0
@@ -224,9 +225,8 @@ class VehiclePopulation:
         p_max = device.p_max_kw
         arrival_kwh = torch.zeros(n_steps, n, dtype=p_max.dtype)
         stay_h = torch.zeros(n_steps, n, dtype=p_max.dtype)
-        median = (
-            self.daily_kwh / max(self.plug_in_probability, 1e-9) * math.exp(-(self.energy_spread**2) / 2.0)
-        )
+        comes_on = torch.as_tensor(self.plug_in_probability, dtype=torch.float64).clamp(min=1e-9)
+        median = (self.daily_kwh / comes_on * math.exp(-(self.energy_spread**2) / 2.0)).expand(n)
         irregular = torch.rand(n, generator=generator) < self.irregular_share
         for day in range(-1, math.ceil((start_hour + n_steps * dt_h) / 24.0)):
             comes = torch.rand(n, generator=generator) < self.plug_in_probability

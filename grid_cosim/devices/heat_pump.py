@@ -11,7 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, hour_of_day, lognormal, normal
+from grid_cosim.devices.device import (
+    LEVEL_NAMES,
+    Outputs,
+    PerDevice,
+    hour_features,
+    hour_of_day,
+    lognormal,
+    normal,
+)
 
 _AHEAD_H = (1, 2, 3, 4, 6, 9, 12, 16, 20, 24)
 """The forecast's windows, in hours from now on."""
@@ -289,18 +297,18 @@ class HeatPumpPopulation:
     The machine covers the load at `design_outdoor_c` (DIN EN 12831, German Rhine valley -10 to -12 °C).
     """
 
-    heated_area_m2: float = 120.0
-    area_spread: float = 0.25
-    loss_w_per_m2_k: float = 0.95
-    loss_spread: float = 0.3
+    heated_area_m2: PerDevice = 120.0
+    area_spread: PerDevice = 0.25
+    loss_w_per_m2_k: PerDevice = 0.95
+    loss_spread: PerDevice = 0.3
     mass_kj_per_m2_k: float = 140.0
     mass_spread: float = 0.15
     gains_w_per_m2: float = 3.0
     design_outdoor_c: float = -12.0
     oversizing: float = 1.1
-    floor_heating_share: float = 0.5
-    set_point_c: float = 20.5
-    set_point_spread_k: float = 0.7
+    floor_heating_share: PerDevice = 0.5
+    set_point_c: PerDevice = 20.5
+    set_point_spread_k: PerDevice = 0.7
 
     @property
     def kind(self) -> str:

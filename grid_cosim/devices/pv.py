@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import Outputs, Sky, hour_features, hour_of_day, lognormal, normal
+from grid_cosim.devices.device import Outputs, PerDevice, Sky, hour_features, hour_of_day, lognormal, normal
 
 _ALBEDO = 0.2
 """Of the ground before the roof (Liu and Jordan, Solar Energy 7:53, 1963)."""
@@ -159,19 +159,19 @@ class PvPopulation:
     directions are assumptions.
     """
 
-    peak_kw: float = 8.0
+    peak_kw: PerDevice = 8.0
     """Median power of the modules."""
-    peak_spread: float = 0.35
+    peak_spread: PerDevice = 0.35
     """Standard deviation of its logarithm."""
     dc_per_ac: float = 1.1
     """Power of the modules per power of the inverter."""
-    tilt_deg: float = 35.0
+    tilt_deg: PerDevice = 35.0
     """Mean angle between roof and horizontal plane."""
-    tilt_spread_deg: float = 10.0
+    tilt_spread_deg: PerDevice = 10.0
     """Its standard deviation."""
-    azimuth_deg: float = 180.0
+    azimuth_deg: PerDevice = 180.0
     """Mean direction, from north over east; 180 is south."""
-    azimuth_spread_deg: float = 50.0
+    azimuth_spread_deg: PerDevice = 50.0
     """Its standard deviation."""
 
     @property

@@ -13,6 +13,7 @@ from torch import Tensor
 from grid_cosim.devices.device import (
     TWO_WAY_NAMES,
     Outputs,
+    PerDevice,
     cost_of_owing_eur,
     hour_features,
     hour_of_day,
@@ -223,27 +224,27 @@ class V2GPopulation:
     car of today, a wall box that loses 8 % each way, and the wear of a home's battery.
     """
 
-    plug_in_probability: float = 0.8
+    plug_in_probability: PerDevice = 0.8
     """A car plugs in on this share of days, and then charges for all days since."""
-    daily_kwh: float = 8.0
+    daily_kwh: PerDevice = 8.0
     """Mean energy per car and day, at the meter."""
     energy_spread: float = 0.6
     """Standard deviation of the logarithm of a session's energy."""
-    arrival_hour: float = 17.75
+    arrival_hour: PerDevice = 17.75
     """Mean time of coming home."""
-    arrival_spread_h: float = 2.0
+    arrival_spread_h: PerDevice = 2.0
     """Its standard deviation."""
-    departure_hour: float = 7.5
+    departure_hour: PerDevice = 7.5
     """Mean time of leaving, on the next day."""
-    departure_spread_h: float = 1.25
+    departure_spread_h: PerDevice = 1.25
     """Its standard deviation."""
     share_11_kw: float = 1.0
     """The others have 3.7 kW."""
     irregular_share: float = 0.0
     """Cars that come home at any hour before 14 h and leave on the same day."""
-    capacity_kwh: float = 60.0
+    capacity_kwh: PerDevice = 60.0
     """Median usable capacity."""
-    capacity_spread: float = 0.25
+    capacity_spread: PerDevice = 0.25
     """Standard deviation of its logarithm."""
     wanted_share: float = 0.8
     """State of charge that is wanted at departure."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grid_cosim.devices.device import LEVEL_NAMES, Outputs, hour_features, hour_of_day, lognormal
+from grid_cosim.devices.device import LEVEL_NAMES, Outputs, PerDevice, hour_features, hour_of_day, lognormal
 
 AHEAD_H = (1, 2, 4, 8, 12, 24)
 """Windows of what is expected to be drawn off, in hours from now on."""
@@ -203,9 +203,9 @@ class WaterHeaterPopulation:
     the room). The hours of the peaks, sizes of tanks and elements, and spreads are assumptions.
     """
 
-    litres_per_person: float = 40.0
+    litres_per_person: PerDevice = 40.0
     """Hot water of 45 °C per person and day."""
-    litres_spread: float = 0.3
+    litres_spread: PerDevice = 0.3
     """Standard deviation of its logarithm among homes."""
     showers_per_person: float = 0.6
     """Showers per person and day, 40 litres each; the rest are short draws."""
@@ -217,9 +217,9 @@ class WaterHeaterPopulation:
     """Temperature of the hot water in the tank; cold water has 10 °C, the room 20 °C."""
     p_max_kw: float = 2.0
     """Connected power in the middle; drawn within 30 % of it."""
-    cop: float = 1.0
+    cop: PerDevice = 1.0
     """Heat per electricity: 1 for a heating element, about 3 for a heat pump of its own."""
-    cop_spread: float = 0.0
+    cop_spread: PerDevice = 0.0
     """Standard deviation of its logarithm."""
     morning_hour: float = 7.0
     """Mean time of the peak in the morning; drawn within an hour of it."""

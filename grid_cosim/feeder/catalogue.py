@@ -16,9 +16,37 @@ from grid_cosim.shipped import shipped
 IEEE_EUROPEAN_LV = "ieee_european_lv"
 N_SCHUTTERWALD_AREAS = 14
 FILE_KINDS = (".json", ".xlsx")
+PANDAPOWER_NETWORKS = (
+    "create_cigre_network_lv",
+    "create_cigre_network_mv",
+    "create_kerber_dorfnetz",
+    "create_kerber_landnetz_freileitung_1",
+    "create_kerber_landnetz_freileitung_2",
+    "create_kerber_landnetz_kabel_1",
+    "create_kerber_landnetz_kabel_2",
+    "create_kerber_vorstadtnetz_kabel_1",
+    "create_kerber_vorstadtnetz_kabel_2",
+    "create_synthetic_voltage_control_lv_network",
+    "example_multivoltage",
+    "four_loads_with_branches_out",
+    "ieee_european_lv_asymmetric",
+    "kb_extrem_dorfnetz",
+    "kb_extrem_dorfnetz_trafo",
+    "kb_extrem_landnetz_freileitung",
+    "kb_extrem_landnetz_freileitung_trafo",
+    "kb_extrem_landnetz_kabel",
+    "kb_extrem_landnetz_kabel_trafo",
+    "kb_extrem_vorstadtnetz_1",
+    "kb_extrem_vorstadtnetz_2",
+    "kb_extrem_vorstadtnetz_trafo_1",
+    "kb_extrem_vorstadtnetz_trafo_2",
+    "mv_oberrhein",
+    "simple_mv_open_ring_net",
+)
+"""Functions of `pandapower.networks` that make a distribution network without being told anything."""
 _FORMS = (
-    'Name "schutterwald", "schutterwald:2", "ieee_european_lv", "simbench:<code>", or a pandapower file '
-    "(.json, .xlsx); "
+    'Name "schutterwald", "schutterwald:2", "ieee_european_lv", "simbench:<code>", "pandapower:<function>", '
+    "or a pandapower file (.json, .xlsx); "
     "`grid-cosim feeders` lists what is at hand"
 )
 
@@ -78,6 +106,15 @@ def check_source(source: str | Path) -> None:
                 text,
                 f"SimBench has no grid {rest!r}.{near_matches(rest, codes)}",
                 remedy=f"{len(codes)} codes are known, such as simbench:1-LV-rural3--2-no_sw",
+            )
+    elif kind == "pandapower" and colon:
+        if rest not in PANDAPOWER_NETWORKS:
+            near = near_matches(rest, PANDAPOWER_NETWORKS)
+            raise FeederError(
+                text,
+                f"{rest!r} is none of pandapower's distribution networks.{near}",
+                remedy="Of any other network save a file with pandapower.to_json(net, path), and name that; "
+                f"known are {', '.join(PANDAPOWER_NETWORKS)}",
             )
     elif text != IEEE_EUROPEAN_LV:
         _check_path(text)

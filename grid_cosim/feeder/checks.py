@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,43 +35,62 @@ _NUMBERS = {
 }
 
 
+class Fault(NamedTuple):
+    """What is wrong with a value, or with a whole column."""
+
+    table: str
+    column: str
+    row: object
+    """pandapower index; None where the column is missing."""
+    text: str
+
+
 def check_tables(net: pandapowerNet, *, source: str) -> None:
     """Raise `FeederError` for elements in service at no bus, or without a value that the power flow needs."""
-    problems = [*_no_column(net)] or [*_nowhere(net), *_no_value(net)]
+    problems = faults(net)
     if problems:
         more = f" (and {len(problems) - 1} more such)" if len(problems) > 1 else ""
         raise FeederError(
             source,
-            problems[0] + more,
+            problems[0].text + more,
             remedy="Correct the value, or take the element out of service",
         )
 
 
-def _no_column(net: pandapowerNet) -> Iterator[str]:
+def faults(net: pandapowerNet) -> list[Fault]:
+    """All such elements; where a column is missing, only that."""
+    return [*_no_column(net)] or [*_nowhere(net), *_no_value(net)]
+
+
+def _no_column(net: pandapowerNet) -> Iterator[Fault]:
     for wanted in (_BUSES, _ABOVE_ZERO, _NUMBERS):
         for table, columns in wanted.items():
             for column in columns:
                 if len(net[table]) and column not in net[table].columns:
-                    yield f"net.{table} has no column {column}"
+                    yield Fault(table, column, None, f"net.{table} has no column {column}")
 
 
-def _nowhere(net: pandapowerNet) -> Iterator[str]:
+def _nowhere(net: pandapowerNet) -> Iterator[Fault]:
     for table, columns in _BUSES.items():
         for column in columns:
             buses = _column(net, table, column)
             for index, bus in buses[~buses.isin(net.bus.index)].items():
-                yield f"net.{table}, row {index}: {column} is {bus}, which is no bus"
+                text = f"net.{table}, row {index}: {column} is {bus}, which is no bus"
+                yield Fault(table, column, index, text)
 
 
-def _no_value(net: pandapowerNet) -> Iterator[str]:
+def _no_value(net: pandapowerNet) -> Iterator[Fault]:
     for wanted, positive in ((_ABOVE_ZERO, True), (_NUMBERS, False)):
         for table, columns in wanted.items():
             for column in columns:
-                values = _column(net, table, column).astype(float)
+                given = _column(net, table, column)
+                values = pd.to_numeric(given, errors="coerce").astype(float)
                 bad = ~np.isfinite(values) | (positive & (values <= 0.0))
-                for index, value in values[bad].items():
+                for index, value in given[bad].items():
                     expected = "a number above 0" if positive else "a number"
-                    yield f"net.{table}, row {index}: {column} is {value:g}, expected {expected}"
+                    got = f"{value:g}" if isinstance(value, int | float) else repr(value)
+                    text = f"net.{table}, row {index}: {column} is {got}, expected {expected}"
+                    yield Fault(table, column, index, text)
 
 
 def _column(net: pandapowerNet, table: str, column: str) -> pd.Series:

@@ -22,7 +22,7 @@ from grid_cosim.feeder.checks import check_tables
 from grid_cosim.feeder.geography import read_geography
 from grid_cosim.feeder.homes import find_homes
 from grid_cosim.feeder.limits import LimitChoice, Limits, branch_limits, nested
-from grid_cosim.feeder.opening import drop_profiles, mend, open_net, read_wiring
+from grid_cosim.feeder.opening import Opened, drop_profiles, mend, open_net, read_wiring
 from grid_cosim.feeder.phases import home_phases, limits_per_phase
 from grid_cosim.feeder.wiring import Wiring
 
@@ -37,7 +37,7 @@ class Feeder:
     net: pandapowerNet
     """A mended copy; for this room only."""
     home_load: Int[np.ndarray, " homes"]
-    """pandapower load index."""
+    """pandapower load index; several homes have one where a load stands for several."""
     home_names: tuple[str, ...]
     home_bus: Int[np.ndarray, " homes"]
     """pandapower bus index."""
@@ -170,14 +170,15 @@ def load_feeder(
     homes: Sequence[int] | None = None,
     slack_vm_pu: float | None = None,
     unbalanced: bool = False,
+    kw_per_home: float | None = None,
 ) -> Feeder:
     """Load a feeder and find its homes and limits.
 
     Parameters
     ----------
     source
-        "schutterwald", "schutterwald:2", "simbench:<code>", a pandapower JSON or Excel file, or a net,
-        which is copied.
+        "schutterwald", "schutterwald:2", "simbench:<code>", "pandapower:<function>", a pandapower JSON or
+        Excel file, or a net, which is copied.
     limit_share
         Part of every transformer's rating that may be used, above 0.
     homes
@@ -186,6 +187,9 @@ def load_feeder(
         Voltage that the external grids hold, where it is not the net's own.
     unbalanced
         Limits and power flow per phase; the column "phase" of net.load says where homes are connected.
+    kw_per_home
+        Where loads stand for several homes, as at medium voltage: planned kW per home. Without it a load is
+        a home.
 
     Raises
     ------
@@ -194,14 +198,33 @@ def load_feeder(
         external grid.
 
     """
-    opened = open_net(source)
+    return feeder_of(
+        open_net(source),
+        limit_share=limit_share,
+        homes=homes,
+        slack_vm_pu=slack_vm_pu,
+        unbalanced=unbalanced,
+        kw_per_home=kw_per_home,
+    )
+
+
+def feeder_of(
+    opened: Opened,
+    *,
+    limit_share: float,
+    homes: Sequence[int] | None,
+    slack_vm_pu: float | None,
+    unbalanced: bool,
+    kw_per_home: float | None,
+) -> Feeder:
+    """The feeder of a net that has been opened, which it changes; otherwise as `load_feeder`."""
     net, name = opened.net, opened.source
     _require_transformers(net, limit_share, source=name)
     check_tables(net, source=name)
     notes = mend(net)
     if slack_vm_pu is not None:
         net.ext_grid["vm_pu"] = slack_vm_pu
-    found = find_homes(net, homes, source=name)
+    found = find_homes(net, homes, source=name, kw_per_home=kw_per_home)
     wiring, trafo_branch, line_branch = read_wiring(net, source=name)
     home_bus = net.load.loc[found.load, "bus"].to_numpy(dtype=np.int64)
     home_node = wiring.node_of_bus[home_bus]

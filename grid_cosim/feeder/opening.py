@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pandapower as pp
+import pandapower.networks
 import pandas as pd
 from jaxtyping import Int
 from pandapower.auxiliary import pandapowerNet
-from pandapower.networks import ieee_european_lv_asymmetric, lv_schutterwald
+from pandapower.networks import lv_schutterwald
 from pandapower.pypower.idx_brch import BR_R, BR_STATUS, BR_X, F_BUS, T_BUS
 from pandapower.pypower.idx_bus import BUS_TYPE, NONE, REF
 from pandapower.toolbox import select_subnet
@@ -21,8 +22,11 @@ from pandapower.topology import connected_components, create_nxgraph
 
 from grid_cosim.errors import FeederError
 from grid_cosim.feeder.catalogue import IEEE_EUROPEAN_LV, check_source, schutterwald_area
-from grid_cosim.feeder.phases import as_single_phase_homes
+from grid_cosim.feeder.phases import as_ordinary_loads
 from grid_cosim.feeder.wiring import Wiring
+
+TAPS_IGNORED = "pandapower ignores the tap"
+"""How a note of `mend` ends that is about that."""
 
 _SAVE_AGAIN = "Save the net again with pandapower.to_json or pandapower.to_excel"
 _PANDAPOWER_LICENCE = (
@@ -35,6 +39,7 @@ _SIMBENCH_LICENCE = (
 _IEEE_LICENCE = (
     "Network: IEEE PES European Low Voltage Test Feeder (2015), as pandapower (BSD-3-Clause) ships it"
 )
+_SHIPPED_LICENCE = "Network: as pandapower (BSD-3-Clause) ships it"
 _OWN_LICENCE = "Network: the user's own"
 
 
@@ -50,6 +55,16 @@ class Opened:
 
 def open_net(source: str | Path | pandapowerNet) -> Opened:
     """Open a feeder by name or path; a net handed over is copied, never changed."""
+    with warnings.catch_warnings():
+        # about the age of a file, and about pandapower's own; `mend` completes what is missing
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        opened = _open(source)
+    as_ordinary_loads(opened.net)
+    return opened
+
+
+def _open(source: str | Path | pandapowerNet) -> Opened:
     if isinstance(source, pandapowerNet):
         net = deepcopy(source)
         title = str(net.name or "pandapower net")
@@ -62,9 +77,11 @@ def open_net(source: str | Path | pandapowerNet) -> Opened:
         title = "Schutterwald" if area is None else f"Schutterwald, area {area}"
         return Opened(_schutterwald(area), text, title, _PANDAPOWER_LICENCE)
     if text == IEEE_EUROPEAN_LV:
-        net = ieee_european_lv_asymmetric("on_peak_566")
-        as_single_phase_homes(net)
+        net = pandapower.networks.ieee_european_lv_asymmetric("on_peak_566")
         return Opened(net, text, "IEEE European LV test feeder", _IEEE_LICENCE)
+    if kind == "pandapower":
+        net = getattr(pandapower.networks, rest)()
+        return Opened(net, text, f"pandapower's {rest}", _SHIPPED_LICENCE)
     if kind == "simbench":
         import simbench  # takes seconds, and only these feeders need it
 
@@ -75,10 +92,7 @@ def open_net(source: str | Path | pandapowerNet) -> Opened:
 
 
 def _schutterwald(area: int | None) -> pandapowerNet:
-    with warnings.catch_warnings():
-        # pandapower finds fault with its own file (tap_dependency_table), which `mend` completes
-        warnings.simplefilter("ignore", DeprecationWarning)
-        net = lv_schutterwald(include_heat_pumps=True)
+    net = lv_schutterwald(include_heat_pumps=True)
     if area is None:
         return net
     # the areas in the order of lv_schutterwald(separation_by_sub=True), without its 14 power flows
@@ -136,6 +150,10 @@ def mend(net: pandapowerNet) -> list[str]:
         net[table] = net[table].sort_index()
     if "tap_dependency_table" not in net.trafo.columns:  # nets from before pandapower 3
         net.trafo["tap_dependency_table"] = False
+    for table in ("line", "trafo"):
+        for column in ("parallel", "df"):
+            if column not in net[table].columns:  # a net that was put together by hand
+                net[table][column] = 1
     notes = _mend_taps(net)
     if "autoTap" in net.trafo.columns and (net.trafo["autoTap"] == 1).any():
         count = int((net.trafo["autoTap"] == 1).sum())
@@ -170,9 +188,7 @@ def _mend_taps(net: pandapowerNet) -> list[str]:
         return []
     count = int((without_type & off_neutral).sum())
     if not _is_simbench(net):
-        return [
-            f"{count} transformer(s) have a tap position but no tap_changer_type: pandapower ignores the tap"
-        ]
+        return [f"{count} transformer(s) have a tap position but no tap_changer_type: {TAPS_IGNORED}"]
     trafo.loc[without_type, "tap_changer_type"] = "Ratio"
     return [f'taps of {count} transformer(s) set to tap_changer_type "Ratio", which SimBench leaves out']
 

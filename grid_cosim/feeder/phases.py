@@ -23,21 +23,32 @@ ALL_THREE = -1
 """Phase of a home that is connected to all of them."""
 
 
-def as_single_phase_homes(net: pandapowerNet) -> None:
-    """Make ordinary loads, marked as homes with a phase, of loads per phase that draw on one of them."""
+def as_ordinary_loads(net: pandapowerNet) -> None:
+    """Make ordinary loads of loads per phase: with a phase if they draw on one, else on all three alike.
+
+    They are homes where the net has no other load.
+    """
     loads = net.asymmetric_load
+    if not len(loads):
+        return
+    kind = "asymmetric" if len(net.load) else "HH"
     p_mw = loads[[f"p_{phase}_mw" for phase in PHASES]].to_numpy(dtype=float)
     q_mvar = loads[[f"q_{phase}_mvar" for phase in PHASES]].to_numpy(dtype=float)
-    assert ((p_mw != 0).sum(axis=1) <= 1).all(), "a load on several phases is no home of one phase"
     created = pp.create_loads(
         net,
         loads["bus"].to_numpy(),
         p_mw=p_mw.sum(axis=1),
         q_mvar=q_mvar.sum(axis=1),
         name=loads["name"].tolist(),
-        type="HH",
+        scaling=loads["scaling"].to_numpy(dtype=float),
+        in_service=loads["in_service"].to_numpy(dtype=bool),
+        type=kind,
     )
-    net.load["phase"] = pd.Series(np.array(PHASES)[np.abs(p_mw).argmax(axis=1)], index=created)
+    single = (p_mw != 0).sum(axis=1) == 1
+    phase = np.where(single, np.array(PHASES)[np.abs(p_mw).argmax(axis=1)], "")
+    known = net.load["phase"] if "phase" in net.load.columns else pd.Series("", index=net.load.index)
+    net.load["phase"] = known
+    net.load.loc[created, "phase"] = phase
     net.asymmetric_load = loads.iloc[:0]
 
 

@@ -15,7 +15,7 @@ from grid_cosim.profiles.households import (
 from grid_cosim.profiles.licences import LICENCES
 from grid_cosim.profiles.prices import energy_price
 from grid_cosim.profiles.ratings import rating_factor
-from grid_cosim.profiles.series import CET, interval_mean, read_series
+from grid_cosim.profiles.series import CET, Clock, interval_mean, read_series
 from grid_cosim.profiles.sun import SkyAtSteps, SunPosition, sky, sun_position
 from grid_cosim.profiles.weather import outdoor_temperature, shipped_weather
 
@@ -23,6 +23,7 @@ __all__ = [
     "ANNUAL_KWH_MEAN",
     "CET",
     "LICENCES",
+    "Clock",
     "HouseholdShapes",
     "SkyAtSteps",
     "SunPosition",

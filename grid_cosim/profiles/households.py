@@ -9,11 +9,19 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
 from grid_cosim.errors import ProfileError, near_matches
-from grid_cosim.profiles.series import hours_between, hours_per_row, interval_mean, read_series
+from grid_cosim.profiles.series import (
+    CET_CLOCK,
+    Clock,
+    hours_between,
+    hours_per_row,
+    interval_mean,
+    read_series,
+)
 from grid_cosim.shipped import shipped
 
 YEAR = 2016  # of the SimBench series; a leap year
@@ -37,6 +45,9 @@ ANNUAL_KWH_SIGMA = 0.5
 
 ANNUAL_KWH_SPREAD = 2.5
 """Draws are cut off at so many standard deviations: 698 … 8,502 kWh."""
+
+LARGEST_MEAN_KW = 50.0
+"""More than any home draws on the mean: a file is in W if half of its homes do."""
 
 WINDOW_DAYS = 21
 SHIFT_STEPS = 3  # 45 min
@@ -132,19 +143,24 @@ def base_load_from_file(
     n_steps: int,
     dt_h: float,
     power_factor: float = 0.95,
+    clock: Clock = CET_CLOCK,
 ) -> tuple[Float[np.ndarray, "steps households"], Float[np.ndarray, "steps households"]]:
     """Active (kW) and reactive (kvar) base load from a user's table: times, and a column in kW per home name.
 
     A row is the mean from its time to the next row's. Steps of another length keep the energy. Reactive power
     follows from one lagging `power_factor` in (0, 1]. Other columns are ignored.
-    Raises `ProfileError` as `read_series` does, homes without a column and a horizon not covered included.
+    Raises `ProfileError` as `read_series` does, homes without a column and a horizon not covered included,
+    and for values that cannot be homes' kW.
     """
     if not 0.0 < power_factor <= 1.0:
         raise ProfileError(
             str(path), f"the power factor is {power_factor:g}", remedy="Give a value above 0 and at most 1"
         )
     end = start + timedelta(hours=n_steps * dt_h)
-    frame = read_series(path, columns=list(home_names), covers=(start, end))
+    frame = read_series(
+        path, columns=list(home_names), covers=(start, end), zone=clock.standard, wall=clock.wall
+    )
+    _check_kilowatts(str(path), frame)
     p_kw = interval_mean(
         frame.to_numpy(),
         resolution_h=hours_per_row(frame.index),
@@ -153,6 +169,19 @@ def base_load_from_file(
         dt_h=dt_h,
     )
     return p_kw, p_kw * np.sqrt(1.0 / power_factor**2 - 1.0)
+
+
+def _check_kilowatts(source: str, frame: pd.DataFrame) -> None:
+    """Refuse what must be watts."""
+    mean_kw = frame.mean()
+    if len(mean_kw) and mean_kw.median() > LARGEST_MEAN_KW:
+        column = str(mean_kw.idxmax())
+        raise ProfileError(
+            source,
+            f"half of the homes draw more than {mean_kw.median():,.0f} kW on the mean, which no home does",
+            remedy="Give kW: W need dividing by 1000, and kWh per interval by its length in hours",
+            column=column,
+        )
 
 
 def _shape_rows(

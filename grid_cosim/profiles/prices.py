@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 from grid_cosim.errors import ProfileError
 from grid_cosim.profiles.series import (
+    CET_CLOCK,
+    Clock,
     hours_between,
     hours_per_row,
     interval_mean,
@@ -23,7 +25,13 @@ LARGEST_EUR_PER_KWH = 10.0
 
 
 def energy_price(
-    path: str | Path, *, start: datetime, n_steps: int, dt_h: float, lookahead_steps: int = 0
+    path: str | Path,
+    *,
+    start: datetime,
+    n_steps: int,
+    dt_h: float,
+    lookahead_steps: int = 0,
+    clock: Clock = CET_CLOCK,
 ) -> Float[np.ndarray, " steps"]:
     """Mean price in EUR/kWh of n_steps + lookahead_steps control steps from `start` (naive, local).
 
@@ -32,7 +40,7 @@ def energy_price(
 
     Raises `ProfileError` as `read_series` does, and for prices that cannot be EUR/kWh.
     """
-    series = _price(Path(path))
+    series = _price(Path(path), clock)
     end = series.index[-1] + series.index.freq
     require_cover(str(path), series.index, start, start + timedelta(hours=n_steps * dt_h))
     day, before_h = max(1, round(24.0 / dt_h)), hours_between(series.index[0], start)
@@ -53,9 +61,9 @@ def _whole_steps(span_h: float, dt_h: float) -> int:
     return int(span_h / dt_h + 1e-9)  # of rounding: 0.3 / 0.1 is a little less than 3
 
 
-def _price(path: Path) -> pd.Series:
+def _price(path: Path, clock: Clock) -> pd.Series:
     """The file's price, checked to be in EUR/kWh."""
-    series = single_column(path, COLUMN, what="price", allow_negative=True)
+    series = single_column(path, COLUMN, what="price", allow_negative=True, clock=clock)
     wrong = np.flatnonzero(series.abs() > LARGEST_EUR_PER_KWH)
     if wrong.size:
         raise ProfileError(

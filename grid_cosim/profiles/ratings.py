@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from grid_cosim.errors import ProfileError
 from grid_cosim.profiles.series import (
+    CET_CLOCK,
+    Clock,
     hours_between,
     hours_per_row,
     interval_mean,
@@ -22,14 +24,14 @@ LARGEST = 5.0
 
 
 def rating_factor(
-    path: str | Path, *, start: datetime, n_steps: int, dt_h: float
+    path: str | Path, *, start: datetime, n_steps: int, dt_h: float, clock: Clock = CET_CLOCK
 ) -> Float[np.ndarray, " steps"]:
     """Mean factor on a rating in n_steps control steps from `start` (naive, local).
 
     Its column is `factor`, or the only one it has. Raises `ProfileError` as `read_series` does, and for
     factors that are not above 0 and at most 5.
     """
-    series = single_column(Path(path), COLUMN, what="factor")
+    series = single_column(Path(path), COLUMN, what="factor", clock=clock)
     wrong = np.flatnonzero((series <= 0.0) | (series > LARGEST))
     if wrong.size:
         raise ProfileError(

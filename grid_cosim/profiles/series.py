@@ -6,8 +6,10 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,41 @@ from grid_cosim.errors import ProfileError, folder_instead, near_matches
 CET = timezone(timedelta(hours=1), "CET")
 """Central European standard time all year: the clock of the shipped feeders, shapes and temperatures."""
 
-_CLOCK_CHANGE = "If the clock change is to blame, use standard time all year or write the offset (+01:00)"
+
+@dataclass(frozen=True)
+class Clock:
+    """What times in a file mean, and to which clock they are brought: standard time all year."""
+
+    standard: tzinfo = CET
+    """The run's clock; times with an offset are converted to it."""
+    wall: tzinfo | None = None
+    """Zone whose wall clock times without an offset show, daylight saving included; None: the run's clock."""
+
+    @classmethod
+    def of(cls, timezone_name: str | None) -> Clock:
+        """That of an IANA zone; None for Central European standard time."""
+        if timezone_name is None:
+            return cls()
+        zone = ZoneInfo(timezone_name)
+        offsets = [zone.utcoffset(datetime(2016, month, 1)) for month in (1, 7)]
+        return cls(timezone(min(offset for offset in offsets if offset is not None)), zone)
+
+    @property
+    def meridian_deg(self) -> float:
+        """Where the sun is highest at noon of the run's clock, by and large."""
+        offset = self.standard.utcoffset(datetime(2016, 1, 1))
+        assert offset is not None
+        return 15.0 * (offset / timedelta(hours=1))
+
+
+CET_CLOCK = Clock()
+"""Central European standard time, also in files that say no offset."""
+
+_CLOCK_CHANGE = (
+    "If the clock change is to blame, use standard time all year, write the offset (+01:00), or name the "
+    "zone in time.timezone"
+)
+_LOOKED_AT = 20_000  # characters; enough for a decimal comma to show
 _ISO = "Write ISO 8601 times such as 2016-01-05 00:15"
 
 
@@ -31,14 +67,16 @@ def read_series(
     preferred: str | None = None,
     allow_negative: bool = False,
     zone: tzinfo = CET,
+    wall: tzinfo | None = None,
     covers: tuple[datetime, datetime] | None = None,
 ) -> pd.DataFrame:
     """The file's columns as float64 on a naive, regular `DatetimeIndex` named "time" with `freq` set.
 
-    The first column of a CSV (comma-separated, decimal point, one header line, UTF-8) holds ISO 8601 times; a
-    Parquet file keeps them in its pandas index or its first column. Times without an offset are local and
-    stay as they are; times with an offset are converted to `zone` first. A zone with daylight saving makes a
-    gap and a duplicate every year, which are refused: hence the default, standard time.
+    The first column of a CSV (one header line, UTF-8; commas and decimal points, or semicolons and decimal
+    commas or points) holds ISO 8601 times; a Parquet file keeps them in its pandas index or its first column.
+    Times without an offset are local and stay as they are, or if `wall` is given are times of that zone, with
+    its daylight saving; these and times with an offset are converted to `zone`. A `zone` with daylight saving
+    makes a gap and a duplicate every year, which are refused: hence the default, standard time.
 
     `columns` are those wanted (None: all, or `preferred` alone where there is one of that name). `covers` is
     the span (begin, end) that the file must hold, a row reaching from its own time to the next.
@@ -56,7 +94,7 @@ def read_series(
             f"({', '.join(map(repr, raw.columns[:3]))}) and {len(raw)} rows",
             remedy="Separate columns with commas and write decimals with a point",
         )
-    times = _times(path, raw.iloc[:, 0], zone)
+    times = _times(path, raw.iloc[:, 0], zone, wall)
     index = _regular(path, times)
     values = raw.iloc[:, 1:]
     if columns is None:
@@ -80,9 +118,13 @@ def read_series(
     return frame
 
 
-def single_column(path: Path, column: str, *, what: str, allow_negative: bool = False) -> pd.Series:
+def single_column(
+    path: Path, column: str, *, what: str, allow_negative: bool = False, clock: Clock = CET_CLOCK
+) -> pd.Series:
     """The column of that name, or the only one that the file has; `what` it is, in words, for the error."""
-    frame = read_series(path, preferred=column, allow_negative=allow_negative)
+    frame = read_series(
+        path, preferred=column, allow_negative=allow_negative, zone=clock.standard, wall=clock.wall
+    )
     if column not in frame.columns and frame.shape[1] > 1:
         raise ProfileError(
             str(path),
@@ -153,13 +195,22 @@ def _load(path: Path) -> pd.DataFrame:
             frame = pq.read_table(path).to_pandas()
             return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame
         _require_header(path)
-        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, skip_blank_lines=False)
+        separator, decimal = _dialect(path)
+        frame = pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            sep=separator,
+            decimal=decimal,
+            low_memory=False,
+            skip_blank_lines=False,
+        )
     except (ValueError, pa.ArrowException, OSError) as error:  # pandas' parser errors are ValueErrors
         reason = str(error).strip().rstrip(".")
         raise ProfileError(
             str(path),
             f"cannot be read ({reason})",
-            remedy="Give a comma-separated UTF-8 CSV with one header line, or a Parquet file",
+            remedy="Give a UTF-8 CSV with one header line, separated by commas (or semicolons, where commas "
+            "are decimal), or a Parquet file",
         ) from error
     if not isinstance(frame.index, pd.RangeIndex):
         raise ProfileError(
@@ -171,15 +222,24 @@ def _load(path: Path) -> pd.DataFrame:
     return frame.iloc[: filled[-1] + 1 if filled.size else 0]  # blank lines at the end are no rows
 
 
+def _dialect(path: Path) -> tuple[str, str]:
+    """What separates columns, and decimals: semicolons in the header allow for decimal commas."""
+    with path.open(encoding="utf-8-sig") as file:
+        header, begin = file.readline(), file.read(_LOOKED_AT)
+    if ";" not in header:
+        return ",", "."
+    return ";", "," if re.search(r"\d,\d", begin) else "."
+
+
 def _require_header(path: Path) -> None:
     """Refuse a CSV whose first line holds values, other separators, or a name twice."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file), [])
-    if any(separator in name for name in names for separator in ";\t"):
+        names = next(csv.reader(file, delimiter=_dialect(path)[0]), [])
+    if any("\t" in name for name in names):
         raise ProfileError(
             str(path),
-            "columns are separated by semicolons or tabs",
-            remedy="Separate columns with commas and write decimals with a point",
+            "columns are separated by tabs",
+            remedy="Separate columns with commas, or with semicolons where commas are decimal",
             where="line 1",
         )
     if names and re.match(r"\d{4}-\d\d", names[0].strip()):
@@ -201,8 +261,8 @@ def _row(path: Path, position: int) -> str:
     return f"row {position + 1}" if path.suffix.lower() in {".parquet", ".pq"} else f"line {position + 2}"
 
 
-def _times(path: Path, column: pd.Series, zone: tzinfo) -> pd.DatetimeIndex:
-    """Naive local times; those with an offset are converted to `zone`."""
+def _times(path: Path, column: pd.Series, zone: tzinfo, wall: tzinfo | None) -> pd.DatetimeIndex:
+    """Naive local times; those with an offset, or on the clock of `wall`, are converted to `zone`."""
     if pd.api.types.is_datetime64_any_dtype(column):
         times = pd.DatetimeIndex(column)
         aware = times.tz is not None
@@ -226,6 +286,17 @@ def _times(path: Path, column: pd.Series, zone: tzinfo) -> pd.DatetimeIndex:
             column=str(column.name),
             where=_row(path, int(bad[0])),
         )
+    if not aware and wall is not None:
+        try:
+            times = times.tz_localize(wall, ambiguous="infer")
+        except Exception as error:  # of pytz or pandas: a time that the zone skips, or has twice
+            raise ProfileError(
+                str(path),
+                f"on the clock of {wall} these times cannot be told ({str(error).partition(', try')[0]})",
+                remedy="Give every interval of the night in which clocks go back, or write offsets (+01:00)",
+                column=str(column.name),
+            ) from error
+        aware = True
     return times.tz_convert(zone).tz_localize(None) if aware else times
 
 

@@ -13,11 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from grid_cosim.errors import ProfileError
-from grid_cosim.profiles.series import read_series
+from grid_cosim.profiles.series import CET_CLOCK, Clock, read_series
 from grid_cosim.profiles.weather import at_steps, weather_path
 
 DIRECT, DIFFUSE, GLOBAL = "direct_w_per_m2", "diffuse_w_per_m2", "global_w_per_m2"
-_CET_MERIDIAN_DEG = 15.0
 _SOLAR_CONSTANT_W_PER_M2 = 1367.0
 _LOW_SUN = 0.087
 """Sine of 5°: below it irradiance is all diffuse, as the sun's height divides by next to nothing."""
@@ -48,8 +47,9 @@ def sun_position(
     *,
     latitude_deg: float,
     longitude_deg: float,
+    meridian_deg: float = CET_CLOCK.meridian_deg,
 ) -> SunPosition:
-    """Position at an hour of Central European standard time on a day of the year, 1 to 366.
+    """Position at an hour of standard time (of the meridian) on a day of the year, 1 to 366.
 
     Declination and equation of time after Spencer (1971): equations 1.6.1b, 1.5.3 and 1.5.2 of the book.
     """
@@ -70,7 +70,7 @@ def sun_position(
         - 0.014615 * np.cos(2.0 * b)
         - 0.04089 * np.sin(2.0 * b)
     )
-    solar_hour = hour + (4.0 * (longitude_deg - _CET_MERIDIAN_DEG) + equation_min) / 60.0
+    solar_hour = hour + (4.0 * (longitude_deg - meridian_deg) + equation_min) / 60.0
     angle, latitude = np.deg2rad(15.0 * (solar_hour - 12.0)), np.deg2rad(latitude_deg)
     sin_d, cos_d = np.sin(declination), np.cos(declination)
     return SunPosition(
@@ -104,6 +104,7 @@ def sky(
     dt_h: float,
     latitude_deg: float,
     longitude_deg: float,
+    clock: Clock = CET_CLOCK,
 ) -> SkyAtSteps:
     """Irradiance and the sun's position in n_steps control steps from `start` (naive, local standard time).
 
@@ -114,8 +115,9 @@ def sky(
     """
     name = str(path_or_shipped_name)
     path, typical = weather_path(name)
-    columns = _columns(path)
-    frame = read_series(path, columns=columns)
+    of_file = CET_CLOCK if typical else clock
+    columns = _columns(path, of_file)
+    frame = read_series(path, columns=columns, zone=of_file.standard, wall=of_file.wall)
     parts = [
         at_steps(frame[column], name, typical=typical, start=start, n_steps=n_steps, dt_h=dt_h)
         for column in columns
@@ -123,16 +125,22 @@ def sky(
     middle = [start + timedelta(hours=(step + 0.5) * dt_h) for step in range(n_steps)]
     day = np.array([float(at.timetuple().tm_yday) for at in middle])
     hour = np.array([at.hour + at.minute / 60.0 + at.second / 3600.0 for at in middle])
-    sun = sun_position(day, hour, latitude_deg=latitude_deg, longitude_deg=longitude_deg)
+    sun = sun_position(
+        day,
+        hour,
+        latitude_deg=latitude_deg,
+        longitude_deg=longitude_deg,
+        meridian_deg=clock.meridian_deg,
+    )
     sent = np.sum(parts, axis=0)
     diffuse = parts[1] if len(parts) == 2 else sent * diffuse_share(sent, day, sun.up)
     diffuse = np.where(sun.up < _LOW_SUN, sent, diffuse)
     return SkyAtSteps(sent - diffuse, diffuse, sun)
 
 
-def _columns(path: Path) -> list[str]:
+def _columns(path: Path, clock: Clock) -> list[str]:
     """Those of the irradiance that the file has."""
-    there = read_series(path, allow_negative=True).columns
+    there = read_series(path, allow_negative=True, zone=clock.standard, wall=clock.wall).columns
     if {DIRECT, DIFFUSE} <= set(there):
         return [DIRECT, DIFFUSE]
     if GLOBAL in there:

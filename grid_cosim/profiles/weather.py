@@ -10,7 +10,14 @@ import pandas as pd
 from jaxtyping import Float
 
 from grid_cosim.errors import ProfileError, near_matches
-from grid_cosim.profiles.series import hours_between, hours_per_row, require_cover, single_column
+from grid_cosim.profiles.series import (
+    CET_CLOCK,
+    Clock,
+    hours_between,
+    hours_per_row,
+    require_cover,
+    single_column,
+)
 from grid_cosim.shipped import shipped
 
 COLUMN = "temperature_c"
@@ -29,6 +36,7 @@ def outdoor_temperature(
     n_steps: int,
     dt_h: float,
     lookahead_steps: int = 0,
+    clock: Clock = CET_CLOCK,
 ) -> Float[np.ndarray, " steps"]:
     """Mean outdoor temperature in °C of n_steps + lookahead_steps control steps from `start` (naive, local).
 
@@ -45,7 +53,7 @@ def outdoor_temperature(
     name = str(path_or_shipped_name)
     path, typical = weather_path(name)
     return at_steps(
-        _temperature(path),
+        _temperature(path, CET_CLOCK if typical else clock),
         name,
         typical=typical,
         start=start,
@@ -109,9 +117,9 @@ def _line_mean(
     return mean
 
 
-def _temperature(path: Path) -> pd.Series:
+def _temperature(path: Path, clock: Clock) -> pd.Series:
     """The file's temperature, checked to be in °C."""
-    series = single_column(path, COLUMN, what="temperature", allow_negative=True)
+    series = single_column(path, COLUMN, what="temperature", allow_negative=True, clock=clock)
     wrong = np.flatnonzero((series < COLDEST_C) | (series > WARMEST_C))
     if wrong.size:
         raise ProfileError(

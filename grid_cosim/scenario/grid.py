@@ -14,9 +14,13 @@ class FeederSection(Section):
     """The network."""
 
     source: str = "schutterwald:2"
-    """A name (`grid-cosim feeders` lists them), `simbench:<code>`, or a pandapower JSON or Excel file."""
+    """A name (`grid-cosim feeders` lists them), `simbench:<code>`, `pandapower:<function>`, or a pandapower
+    JSON or Excel file."""
     limit_share: Positive = 1.0
     """Share of every transformer's rating that may be used."""
+    kw_per_home: Positive | None = None
+    """Where loads stand for several homes, as at medium voltage: one home for so many kW that a load is
+    planned with. Without it a load is a home."""
     slack_vm_pu: Annotated[float, Field(gt=0.8, lt=1.2)] | None = None
     """Voltage that the external grids hold; without it the network's own (of `schutterwald` 0.965)."""
     unbalanced: bool = False

@@ -77,7 +77,9 @@ def _device_problems(kind: str, population: Mapping[str, Any]) -> list[str]:
 def _problem(item: dict[str, Any], raw: Mapping[str, Any]) -> str:
     """One validation error in our words."""
     location = tuple(
-        part for part in item["loc"] if part not in ("constrained-float", "float", "literal['network']")
+        part
+        for part in item["loc"]
+        if part not in ("constrained-float", "float", "literal['network','table']")
     )
     where = ".".join(str(part) for part in location) or "scenario"
     if item["type"] == "extra_forbidden":
@@ -178,7 +180,11 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
     return scenario.model_copy(
         update={
             "feeder": section(scenario.feeder, source=resolve(scenario.feeder.source)),
-            "homes": section(scenario.homes, base_load=resolve(scenario.homes.base_load)),
+            "homes": section(
+                scenario.homes,
+                base_load=resolve(scenario.homes.base_load),
+                devices=resolve(scenario.homes.devices),
+            ),
             "weather": section(scenario.weather, source=resolve(scenario.weather.source)),
             "tariff": section(scenario.tariff, source=resolve(scenario.tariff.source)),
             "coordination": section(scenario.coordination, edges=resolve(scenario.coordination.edges)),

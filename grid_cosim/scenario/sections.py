@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args
+from zoneinfo import available_timezones
 
 import tomlkit
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from grid_cosim.errors import near_matches
 from grid_cosim.kinds import GraphKind
 from grid_cosim.scenario.base import Fraction, Positive, Section
 from grid_cosim.scenario.grid import Event, FeederSection, Limits, PowerFlowSection
@@ -43,6 +45,21 @@ class Time(Section):
     """Length of the horizon in h."""
     step_minutes: Positive = 15.0
     """Length of a control step in min; it must divide an hour and the horizon."""
+
+    timezone: str | None = None
+    """IANA name of a zone, such as `Europe/Berlin`. Its standard time is then the run's clock, and times
+    without an offset in your files are its wall clock, daylight saving included. Without it the clock is
+    Central European standard time, in such files, too."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        if name is not None and name not in available_timezones():
+            raise ValueError(
+                f"got {name!r}, expected an IANA zone such as 'Europe/Berlin'."
+                f"{near_matches(name, available_timezones())}"
+            )
+        return name
 
     @field_validator("start")
     @classmethod
@@ -102,12 +119,15 @@ class Time(Section):
 
 
 class Homes(Section):
-    """The inflexible load of the households."""
+    """The inflexible load of the households, and what they own."""
 
     base_load: str = "simbench"
     """`simbench`: SimBench household shapes, diversified; or a CSV or Parquet file, kW, a column a home."""
     mean_annual_kwh: Positive | None = None
     """Mean yearly consumption of a home; without it that of German households. Only for `simbench`."""
+    devices: str | None = None
+    """CSV file that says which home has which device, and what is known of it, for the kinds whose `share` is
+    `table`."""
 
 
 class Weather(Section):
@@ -127,8 +147,9 @@ class Weather(Section):
 class DeviceSection(Section):
     """One kind of flexible device."""
 
-    share: Fraction | Literal["network"] = 0.5
-    """Share of homes that own one, drawn at random; `network`: the homes that the network gives one."""
+    share: Fraction | Literal["network", "table"] = 0.5
+    """Share of homes that own one, drawn at random; `network`: the homes that the network gives one; `table`:
+    those of the table `homes.devices`."""
     policy: str | None = None
     """A shipped policy's name or a checkpoint file; without it the shipped policy of that kind."""
     population: dict[str, Any] = Field(default_factory=dict)

@@ -189,7 +189,7 @@ def test_names_are_unique() -> None:
 def test_medium_voltage_net_without_households() -> None:
     feeder = load_feeder(pandapower.networks.mv_oberrhein())
     assert feeder.limits.n_limits == 2
-    assert any("each may stand for a whole low-voltage grid" in note for note in feeder.notes)
+    assert any("141 loads that stand for low-voltage grids" in note for note in feeder.notes)
 
 
 def test_projected_coordinates_become_degrees_around_zero() -> None:

@@ -194,3 +194,10 @@ def test_a_users_table_that_does_not_serve(table, homes, n_steps, power_factor, 
         base_load_from_file(
             table, homes, start=datetime(2016, 1, 5), n_steps=n_steps, dt_h=1.0, power_factor=power_factor
         )
+
+
+def test_a_table_in_watts_is_refused(tmp_path):
+    path = tmp_path / "watts.csv"
+    path.write_text("time,a,b\n2016-01-05 00:00,310,95\n2016-01-05 01:00,290,105\n")
+    with pytest.raises(ProfileError, match=r"more than 200 kW on the mean.*W need dividing by 1000"):
+        base_load_from_file(path, ["a", "b"], start=datetime(2016, 1, 5), n_steps=4, dt_h=0.25)

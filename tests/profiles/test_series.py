@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_cosim.errors import ProfileError
-from grid_cosim.profiles import interval_mean, read_series
+from grid_cosim.profiles import Clock, interval_mean, read_series
 
 GOOD = """time,a,b
 2016-01-05 00:00,1.5,4
@@ -105,7 +105,8 @@ def test_a_parquet_index_with_a_zone_becomes_local_too(tmp_path):
             "line 2: '2016-01-05 00:00' cannot be read as a time with an",
         ),
         ("2.5,5", "2.5,5,9", "cannot be read (Error tokenizing data"),
-        (",", ";", "line 1: columns are separated by semicolons or tabs. Separate columns with commas"),
+        (",", "|", "needs a time column, at least one column of values and two rows, got 1 columns"),
+        (",", "\t", "line 1: columns are separated by tabs. Separate columns with commas"),
     ],
 )
 def test_a_malformed_file_is_refused_by_its_first_bad_place(write, old, new, message):
@@ -188,3 +189,52 @@ def test_interval_mean_keeps_the_energy(values, dt_h, resolution_h):
         return
     got = interval_mean(rows, resolution_h=resolution_h, offset_h=0.0, n_steps=n_steps, dt_h=dt_h)
     np.testing.assert_allclose(got.sum() * dt_h, rows.sum() * resolution_h, rtol=1e-9)  # cumulated sums
+
+
+# other dialects and clocks
+
+
+def test_semicolons_with_decimal_commas_or_points_read_as_commas_do(tmp_path):
+    plain, comma, point = (tmp_path / f"{name}.csv" for name in ("plain", "comma", "point"))
+    plain.write_text("time,a,b\n2016-01-05 00:00,1.5,2\n2016-01-05 00:30,3,4.25\n")
+    comma.write_text("time;a;b\n2016-01-05 00:00;1,5;2\n2016-01-05 00:30;3;4,25\n")
+    point.write_text("time;a;b\n2016-01-05 00:00;1.5;2\n2016-01-05 00:30;3;4.25\n")
+    for path in (comma, point):
+        pd.testing.assert_frame_equal(read_series(path), read_series(plain))
+
+
+def wall_clock(begin: str, periods: int) -> list[str]:
+    """Half hours as a clock on a wall in Berlin shows them."""
+    times = pd.date_range(begin, periods=periods, freq="30min", tz="UTC").tz_convert("Europe/Berlin")
+    return [f"{time:%Y-%m-%d %H:%M}" for time in times]
+
+
+@pytest.mark.parametrize("begin", ["2016-03-26 22:00", "2016-10-29 22:00"])  # clocks go forward, and back
+def test_a_wall_clock_becomes_standard_time(tmp_path, begin):
+    path = tmp_path / "meter.csv"
+    shown = wall_clock(begin, 10)
+    path.write_text("time,a\n" + "".join(f"{time},{k}\n" for k, time in enumerate(shown)))
+    clock = Clock.of("Europe/Berlin")
+    frame = read_series(path, zone=clock.standard, wall=clock.wall)
+    assert frame.index[0] == pd.Timestamp(begin) + pd.Timedelta(hours=1)
+    assert frame["a"].tolist() == list(range(10))
+    with pytest.raises(ProfileError, match="clock change is to blame"):
+        read_series(path)
+
+
+def test_a_night_that_shows_the_repeated_hour_once_cannot_be_told(tmp_path):
+    path = tmp_path / "meter.csv"
+    shown = dict.fromkeys(wall_clock("2016-10-29 22:00", 10))
+    path.write_text("time,a\n" + "".join(f"{time},1\n" for time in shown))
+    clock = Clock.of("Europe/Berlin")
+    with pytest.raises(ProfileError, match="on the clock of Europe/Berlin these times cannot be told"):
+        read_series(path, zone=clock.standard, wall=clock.wall)
+
+
+@pytest.mark.parametrize(
+    ("name", "hours"), [(None, 1), ("Europe/Berlin", 1), ("Europe/London", 0), ("Australia/Sydney", 10)]
+)
+def test_the_clock_of_a_zone_is_its_standard_time(name, hours):
+    clock = Clock.of(name)
+    assert clock.standard.utcoffset(None) == pd.Timedelta(hours=hours)
+    assert clock.meridian_deg == 15.0 * hours
