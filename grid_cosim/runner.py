@@ -22,6 +22,7 @@ from grid_cosim.devices import HeatPump
 from grid_cosim.errors import GridCosimError
 from grid_cosim.events import moving_limits
 from grid_cosim.feeder import Feeder, Solvers, fingerprint
+from grid_cosim.feeder.geography import read_links
 from grid_cosim.feeder.saving import save_network
 from grid_cosim.fleet import Fleet
 from grid_cosim.limiting import with_limits
@@ -207,6 +208,7 @@ def topology(feeder: Feeder) -> Topology:
         source=feeder.source,
         licence=feeder.licence,
         notes=(*feeder.notes, *(note for later in feeder.later for note in later.notes)),
+        links=read_links(feeder.net),
     )
 
 

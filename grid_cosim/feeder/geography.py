@@ -83,6 +83,30 @@ def read_geography(net: pandapowerNet) -> Geography:
     return Geography(buses=buses, lines=lines, trafos=trafos, notes=notes)
 
 
+def read_links(net: pandapowerNet) -> pd.DataFrame:
+    """What joins two buses and is no line: transformers, impedances, and closed switches between buses.
+
+    One row each: link, element, name, from_bus, to_bus (wire ids; a transformer's from is its upper side). A
+    three-winding transformer has two rows, from the upper side to each other one.
+    """
+    switch = net.switch[(net.switch["et"] == "b") & net.switch["closed"].astype(bool)]
+    found = (
+        ("trafo", "Trafo", net.trafo, "hv_bus", "lv_bus"),
+        ("trafo3w", "Trafo3w", net.trafo3w, "hv_bus", "mv_bus"),
+        ("trafo3w", "Trafo3w", net.trafo3w, "hv_bus", "lv_bus"),
+        ("impedance", "Impedance", net.impedance, "from_bus", "to_bus"),
+        ("switch", "Switch", switch, "bus", "element"),
+    )
+    rows = [
+        (f"{kind}-{index}", element, name, f"Bus-{start}", f"Bus-{end}")
+        for element, kind, table, a, b in found
+        for index, name, start, end in zip(
+            table.index, _names(table, kind), table[a], table[b], strict=True
+        )
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["link", "element", "name", "from_bus", "to_bus"], dtype=object)
+
+
 def _coordinates(geo: object) -> Path | None:
     """Coordinate pairs of a GeoJSON point or line string, None where there is none."""
     if not isinstance(geo, str) or not geo:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from grid_cosim.plots.layout import Place, estimated_places, forest, tree_places
@@ -13,6 +14,9 @@ from grid_cosim.results import Topology
 
 # Length of one degree of latitude on the sphere of the IUGG mean radius, 6371.0088 km.
 _METRES_PER_DEGREE = 6_371_008.8 * np.pi / 180.0
+Course = Float[np.ndarray, "points 2"] | None
+"""Corners of a line on the drawing; None: straight."""
+
 _LEAST_LOCATED = 0.5
 """Share of the buses with coordinates from which on the others are estimated beside them."""
 _BEND = 0.5
@@ -28,6 +32,9 @@ class Geometry:
     bus: Mapping[str, tuple[float, float]]
     line_xs: list[list[float]]
     line_ys: list[list[float]]
+    link_xs: list[list[float]]
+    """What joins buses and is no line: transformers, closed switches; a stroke each."""
+    link_ys: list[list[float]]
     located: bool
     """Whether they are metres on the ground; otherwise a drawing of the tree without a scale."""
     estimated: int = 0
@@ -56,7 +63,7 @@ def geometry(topology: Topology) -> Geometry:
     known = np.isfinite(degrees).all(axis=1)
     if not len(degrees) or known.mean() < _LEAST_LOCATED:
         places = tree_places(topology)
-        return _drawn(topology, places, _tree_paths(topology, places), located=False)
+        return _drawn(topology, places, *_tree_paths(topology, places), located=False)
     centre = (degrees[known].min(axis=0) + degrees[known].max(axis=0)) / 2.0
     scale = _METRES_PER_DEGREE * np.array([np.cos(np.radians(centre[1])), 1.0])
     metres = ((degrees - centre) * scale).tolist()
@@ -65,57 +72,68 @@ def geometry(topology: Topology) -> Geometry:
     }
     if not known.all():
         places = estimated_places(topology, places)
-    paths = [
+    paths: list[Course] = [
         ((np.asarray(path, dtype=float)[:, :2] - centre) * scale).round(1) if _is_path(path) else None
         for path in topology.lines["path"]
     ]
-    return _drawn(topology, places, paths, located=True, estimated=int((~known).sum()))
+    straight: list[Course] = [None] * len(topology.joined)
+    return _drawn(topology, places, straight, paths, located=True, estimated=int((~known).sum()))
 
 
 def _drawn(
     topology: Topology,
     places: Mapping[str, Place],
-    paths: list[Float[np.ndarray, "points 2"] | None],
+    of_links: list[Course],
+    of_lines: list[Course],
     *,
     located: bool,
     estimated: int = 0,
 ) -> Geometry:
-    """Lines without a path go straight."""
-    ends = zip(topology.lines["from_bus"], topology.lines["to_bus"], strict=True)
-    drawn = [
-        path if path is not None else np.array([places[start], places[end]])
-        for path, (start, end) in zip(paths, ends, strict=True)
-    ]
+    """What has no course goes straight."""
+    links, lines = (
+        [
+            path if path is not None else np.array([places[start], places[end]])
+            for path, (start, end) in zip(paths, _ends(table), strict=True)
+        ]
+        for table, paths in ((topology.joined, of_links), (topology.lines, of_lines))
+    )
     return Geometry(
         bus={bus: places[bus] for bus in topology.buses["bus"]},
-        line_xs=[path[:, 0].tolist() for path in drawn],
-        line_ys=[path[:, 1].tolist() for path in drawn],
+        line_xs=[path[:, 0].tolist() for path in lines],
+        line_ys=[path[:, 1].tolist() for path in lines],
+        link_xs=[path[:, 0].tolist() for path in links],
+        link_ys=[path[:, 1].tolist() for path in links],
         located=located,
         estimated=estimated,
     )
+
+
+def _ends(table: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(table["from_bus"], table["to_bus"], strict=True))
 
 
 def _is_path(path: object) -> bool:
     return isinstance(path, (list, tuple, np.ndarray)) and len(path) >= 2
 
 
-def _tree_paths(
-    topology: Topology, places: Mapping[str, Place]
-) -> list[Float[np.ndarray, "points 2"] | None]:
-    """Lines of the tree run slantwise, then straight down; what closes a mesh is an arc."""
+def _tree_paths(topology: Topology, places: Mapping[str, Place]) -> tuple[list[Course], list[Course]]:
+    """Links and lines of the tree run slantwise, then straight down; what closes a mesh is an arc."""
     parent = {child: bus for bus, children in forest(topology).children.items() for child in children}
     taken: set[str] = set()
-    paths: list[Float[np.ndarray, "points 2"] | None] = []
-    for start, end in zip(topology.lines["from_bus"], topology.lines["to_bus"], strict=True):
+
+    def course(start: str, end: str) -> Course:
         child = end if parent.get(end) == start else start if parent.get(start) == end else None
         if child is None or child in taken:
-            paths.append(_arc(np.array(places[start]), np.array(places[end])))
-        else:
-            taken.add(child)
-            (x0, y0), (x1, y1) = places[parent[child]], places[child]
-            down = [(x0, y0), (x1, y0 + _BEND * (y1 - y0)), (x1, y1)] if x0 != x1 else [(x0, y0), (x1, y1)]
-            paths.append(np.array(down if child == end else down[::-1]))
-    return paths
+            return _arc(np.array(places[start]), np.array(places[end]))
+        taken.add(child)
+        (x0, y0), (x1, y1) = places[parent[child]], places[child]
+        down = [(x0, y0), (x1, y0 + _BEND * (y1 - y0)), (x1, y1)] if x0 != x1 else [(x0, y0), (x1, y1)]
+        return np.array(down if child == end else down[::-1])
+
+    links, lines = (
+        [course(start, end) for start, end in _ends(table)] for table in (topology.joined, topology.lines)
+    )
+    return links, lines
 
 
 def _arc(start: Float[np.ndarray, " 2"], end: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "points 2"]:

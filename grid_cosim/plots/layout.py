@@ -31,10 +31,10 @@ class Forest:
 
 
 def network_graph(topology: Topology) -> nx.Graph:
-    """Buses, joined by lines and by limited transformers."""
+    """Buses, joined by lines, transformers and closed switches."""
     graph = nx.Graph()
     graph.add_nodes_from(topology.buses["bus"])
-    for frame in (topology.lines, topology.limits[topology.limits["element"] == "trafo"]):
+    for frame in (topology.lines, topology.joined):
         graph.add_edges_from(zip(frame["from_bus"], frame["to_bus"], strict=True))
     return graph
 
@@ -45,7 +45,7 @@ def forest(topology: Topology, buses: Iterable[str] | None = None) -> Forest:
     if buses is not None:
         graph = graph.subgraph(buses)
     kv = dict(zip(topology.buses["bus"], topology.buses["vn_kv"].astype(float), strict=True))
-    trafos = topology.limits[topology.limits["element"] == "trafo"]
+    trafos = topology.joined[topology.joined["element"].isin(("trafo", "trafo3w"))]
     high = [bus for bus in dict.fromkeys(trafos["from_bus"]) if bus in graph]
     roots: list[str] = []
     children: dict[str, list[str]] = {bus: [] for bus in graph}

@@ -14,13 +14,16 @@ INK = "#5b6771"
 """Text and axes on a light page; a dark page changes it."""
 HAIRLINE = "rgba(125, 135, 145, 0.22)"
 
+# Vermilion and blue of Okabe and Ito 2008, "Color Universal Design", and what lies farthest from them and
+# from each other with any colour vision, with contrast to a white and to a dark page.
 _KNOWN = {
-    "uncontrolled": "#d9541e",
-    "independent": "#b08d2f",
-    "consensus": "#0f83a6",
-    "centralised": "#7559b5",
-    "dimming": "#c4679b",
-    "time_of_use": "#3f9a6b",
+    "uncontrolled": "#d55e00",
+    "independent": "#7d576a",
+    "consensus": "#0072b2",
+    "centralised": "#8b98ff",
+    "dimming": "#9897a5",
+    "time_of_use": "#a0423e",
+    "optimum": "#0fb779",
 }
 _DASHES = {
     "independent": [7, 3],
@@ -37,8 +40,8 @@ _CASE_DASHES: tuple[list[int], ...] = ([], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2],
 BETWEEN = " · "
 """Stands between the names of case and controller where runs of several results are drawn together."""
 
-# Okabe and Ito 2008, "Color Universal Design": distinguishable with any colour vision.
-_OTHERS = ("#009e73", "#56b4e9", "#e69f00", "#cc79a7", "#999999")
+# Of Okabe and Ito, too: controllers of a user's own.
+_OTHERS = ("#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#5f6a00")
 
 MAX_POINTS = 2_000
 """Points of a curve at most; longer runs are thinned."""

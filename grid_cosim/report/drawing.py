@@ -177,6 +177,7 @@ def _ids(figures: Mapping[str, figure]) -> dict[str, Any]:
     return {
         "figures": [
             {
+                "id": plot.id,
                 "name": name,
                 "cursor": span.id,
                 "ticker": plot.xaxis[0].ticker.id,

@@ -82,6 +82,7 @@ class FeederMap {
     context.clearRect(0, 0, width, height);
     this._place(width, height);
     const crowded = this.feeder.homes.points.length > 4000 && !this.byVoltage; // homes would hide the lines
+    this._drawLinks(context, look);
     if (crowded) this._drawHomes(context, look, width, height);
     this._drawLines(context, look, width, height);
     if (!crowded) this._drawHomes(context, look, width, height);
@@ -150,6 +151,22 @@ class FeederMap {
       context.lineWidth = step ? Math.min(5, thin + 0.03 * percent) : thin;
       context.stroke();
     });
+  }
+
+  // Transformers and closed switches, so that what they join hangs together.
+  _drawLinks(context, look) {
+    const { points, counts } = this.feeder.links;
+    context.beginPath();
+    let corner = 0;
+    for (const count of counts) {
+      for (let i = 0; i < count; i++, corner++) {
+        const [x, y] = [this.toX(points[2 * corner]), this.toY(points[2 * corner + 1])];
+        if (i) context.lineTo(x, y); else context.moveTo(x, y);
+      }
+    }
+    context.strokeStyle = look.quiet;
+    context.lineWidth = 1;
+    context.stroke();
   }
 
   _outside(from, to, width, height) {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from grid_cosim import plots
-from grid_cosim.plots.geometry import Geometry, geometry
+from grid_cosim.plots.geometry import geometry
 from grid_cosim.results import StoredResults, Topology
 
 _GRID = 65_535
@@ -21,7 +21,8 @@ def feeder_data(topology: Topology) -> tuple[dict[str, Any], str]:
     """Places, names and limits of what the map draws, and what a reader must know of the places."""
     places = geometry(topology)
     buses = np.array(list(places.bus.values()), dtype=float).reshape(-1, 2)
-    corners = np.vstack([buses, *(np.column_stack(path) for path in _paths(places))])
+    line_points, link_points = _paths(places.line_xs, places.line_ys), _paths(places.link_xs, places.link_ys)
+    corners = np.vstack([buses, *line_points, *link_points])
     low, high = corners.min(axis=0), corners.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
 
@@ -34,18 +35,22 @@ def feeder_data(topology: Topology) -> tuple[dict[str, Any], str]:
 
     limits = topology.limits.iloc[plots.squares(topology)]
     line_limit = dict(zip(topology.limits["limit"], topology.limits["limit_percent"], strict=True))
-    path_points = [np.column_stack(path) for path in _paths(places)]
-    every = np.vstack(path_points) if path_points else np.zeros((0, 2))
+
+    def paths(points: list[np.ndarray]) -> dict[str, Any]:
+        corners_of_all = np.vstack(points) if points else np.zeros((0, 2))
+        lengths = np.array([[len(path)] for path in points], dtype=np.uint16).reshape(-1, 1)
+        return {"points": packed_places(corners_of_all), "counts": packed(lengths)}
+
     data = {
         "located": places.located,
         "low": low.tolist(),
         "span": (span / _GRID).tolist(),
         "lines": {
             "names": topology.lines["line"].tolist(),
-            "points": packed_places(every),
-            "counts": packed(np.array([[len(path)] for path in path_points], dtype=np.uint16).reshape(-1, 1)),
+            **paths(line_points),
             "limit_percent": [float(line_limit.get(line, 100.0)) for line in topology.lines["line"]],
         },
+        "links": paths(link_points),
         "homes": {
             "names": topology.homes["household"].tolist(),
             "buses": topology.homes["bus"].tolist(),
@@ -68,8 +73,8 @@ def feeder_data(topology: Topology) -> tuple[dict[str, Any], str]:
     return data, places.note
 
 
-def _paths(places: Geometry) -> list[tuple[list[float], list[float]]]:
-    return list(zip(places.line_xs, places.line_ys, strict=True))
+def _paths(xs: Sequence[Sequence[float]], ys: Sequence[Sequence[float]]) -> list[np.ndarray]:
+    return [np.column_stack(xy) for xy in zip(xs, ys, strict=True)]
 
 
 def frame_data(results: StoredResults, frames: plots.MapFrames) -> dict[str, dict[str, Any]]:

@@ -34,9 +34,9 @@
 
   const feeders = {};
   for (const [name, feeder] of Object.entries(page.feeders)) {
-    const { lines, homes, squares } = feeder;
-    for (const kind of [lines, homes, squares]) kind.points = await places(kind.points);
-    lines.counts = await unpack(lines.counts);
+    const { lines, links, homes, squares } = feeder;
+    for (const kind of [lines, links, homes, squares]) kind.points = await places(kind.points);
+    for (const kind of [lines, links]) kind.counts = await unpack(kind.counts);
     feeders[name] = feeder;
   }
   const columns = {};
@@ -200,7 +200,10 @@
     const dressed = look(theme);
     every(".legend.loading").forEach((bar) => bar.style.setProperty("--colours", dressed.loading.join(",")));
     map.colours(dressed);
-    for (const { id, properties } of page.ids.inked) model(id).setv(Object.fromEntries(properties.map((name) => [name, dressed.quiet])));
+    ink(dressed);
+  }
+  function ink({ quiet }) {
+    for (const { id, properties } of page.ids.inked) model(id).setv(Object.fromEntries(properties.map((name) => [name, quiet])));
   }
   at("theme").addEventListener("click", () => {
     chosen = isDark() ? "light" : "dark";
@@ -222,7 +225,10 @@
   function toPaper() {
     fromPaper();
     document.documentElement.dataset.theme = "light";
-    map.paintNow(look("light"));
+    const light = look("light");
+    map.paintNow(light);
+    ink(light);
+    for (const { id } of page.ids.figures) window.Bokeh.index.get_by_id(id)?.paint(); // now, not with the next frame
     for (const holder of holders()) {
       const layers = canvases(holder).filter((canvas) => canvas.width > 100 && canvas.height > 100);
       if (!layers.length) continue;

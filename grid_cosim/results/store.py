@@ -33,6 +33,7 @@ _TOPOLOGY_COLUMNS = {
     "limits": ("limit", "element", "name", "from_bus", "to_bus", "rated_kva", "limit_percent", "level"),
     "homes": ("household", "bus", "has_heat_pump"),
 }
+_LINK_COLUMNS = ("link", "element", "name", "from_bus", "to_bus")
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,22 @@ class Topology:
     """Licence of the data with its attribution."""
     notes: tuple[str, ...] = ()
     """What was mended or assumed when the network was loaded."""
+    links: pd.DataFrame | None = None
+    """What joins buses beside the lines, with or without a limit: link, element ("trafo", "trafo3w",
+    "impedance", "switch"), name, from_bus, to_bus. `None`: not stored, as by earlier versions."""
+
+    @property
+    def joined(self) -> pd.DataFrame:
+        """Element, from_bus and to_bus of the links, or of the limited transformers where none are stored."""
+        limited = self.limits[self.limits["element"] == "trafo"]
+        links = limited if self.links is None else self.links
+        return links[["element", "from_bus", "to_bus"]].drop_duplicates(
+            ["from_bus", "to_bus"], ignore_index=True
+        )
 
     def __post_init__(self) -> None:
-        for name, wanted in _TOPOLOGY_COLUMNS.items():
+        links = {} if self.links is None else {"links": _LINK_COLUMNS}
+        for name, wanted in (_TOPOLOGY_COLUMNS | links).items():
             missing = [column for column in wanted if column not in getattr(self, name).columns]
             assert not missing, f"topology.{name} lacks {missing}"
 
@@ -81,6 +95,8 @@ class Topology:
         """Write the topology as JSON, a list per column."""
         frames = {name: getattr(self, name).to_dict(orient="list") for name in _TOPOLOGY_COLUMNS}
         texts = {"title": self.title, "source": self.source, "licence": self.licence, "notes": self.notes}
+        if self.links is not None:
+            frames["links"] = self.links.to_dict(orient="list")
         write_json(path, texts | frames)
 
     @classmethod
@@ -91,6 +107,8 @@ class Topology:
         for column in ("longitude", "latitude"):
             frames["buses"][column] = frames["buses"][column].astype("float64")
         frames["limits"]["rated_kva"] = frames["limits"]["rated_kva"].astype("float64")
+        if "links" in stored:
+            frames["links"] = pd.DataFrame(stored["links"], columns=list(_LINK_COLUMNS))
         texts = {name: stored[name] for name in ("title", "source", "licence")}
         return cls(**frames, **texts, notes=tuple(stored["notes"]))
 

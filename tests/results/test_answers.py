@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from grid_cosim.plots.style import dashes, on_colour
 from grid_cosim.report import build_report
 from grid_cosim.report.answers import card, headline, most_loaded
 from grid_cosim.report.cases import side_by_side
+from grid_cosim.scenario.sections import CONTROLLERS
 from tests.results.builders import street_topology, synthetic_results
+from tests.results.colours import VISIONS, contrast, difference, lab
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +201,20 @@ def test_colours_tell_controllers_and_cases_apart():
     assert len({tuple(dash) for dash in dashes(two).values()}) == 4
     many = dashes(f"{case} · {run}" for case in "ab" for run in ("x", "y", "z", "v"))
     assert many["a · x"] == many["a · y"] != many["b · x"]
+
+
+def test_controllers_look_unlike_with_any_colour_vision_on_a_light_and_a_dark_page():
+    # the first pair of Sharma, Wu and Dalal 2005
+    assert difference(np.array([50, 2.6772, -79.7751]), np.array([50, 0, -82.7485])) == pytest.approx(
+        2.0425, abs=5e-5
+    )
+    colours = plots.controller_colours(CONTROLLERS)
+    for vision in VISIONS:
+        apart = [difference(lab(a, vision), lab(b, vision)) for a, b in combinations(colours.values(), 2)]
+        # one in 10,000 people lacks the cones for blue
+        assert min(apart) > (13.0 if vision == "tritanopia" else 17.0), vision
+    for page in ("#ffffff", "#1a2126"):
+        assert min(contrast(colour, page) for colour in colours.values()) > 2.5
 
 
 def test_text_on_a_colour_is_black_or_white_whichever_has_more_contrast():

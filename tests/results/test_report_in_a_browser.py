@@ -259,9 +259,18 @@ def test_on_paper_there_are_figures_and_no_controls(visit):
         const { data } = copy.getContext('2d').getImageData(0, 0, copy.width, copy.height);
         return data.some((value) => value > 0);
       });
+      window.shades = copies.slice(0, -1).map((copy) => { // of what is a quiet grey, the map aside
+        const { data } = copy.getContext('2d').getImageData(0, 0, copy.width, copy.height);
+        const found = new Set();
+        for (let i = 0; i < data.length; i += 4)
+          if (data[i + 3] === 255) found.add(`${data[i]},${data[i + 1]},${data[i + 2]}`);
+        return ['91,103,113', '154,167,177'].map((shade) => found.has(shade));
+      });
     })""")
     assert page.pdf(format="A4").startswith(b"%PDF")
     assert page.evaluate("inked") == [True] * 7  # the map and six figures of curves
+    # the ink of the light page, #5b6771, and nowhere that of the dark one, #9aa7b1
+    assert page.evaluate("shades") == [[True, False]] * 6
     assert page.locator("canvas.copy").count() == 0
     assert page.locator(".clock").is_visible()
     page.emulate_media(media="print")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ _PANEL_MM = 58.0
 """Width from which on a map can be read; so many of them stand side by side."""
 _LOWEST_MM, _HIGHEST_MM = 12.0, 110.0
 _TITLE_MM, _BAR_MM = 4.5, 13.0
+_NOTE_POINT, _LINE_MM, _LETTER_MM = 6.0, 2.6, 1.2
+"""What is said below: size of its letters, height of a line, width of a letter."""
 _MARGIN = 0.03
 """Around a map, of its longer side."""
 _TREE_ASPECT = 0.6
@@ -37,7 +40,8 @@ def network(
 ) -> Figure:
     """A map per controller: lines by their largest loading, transformers by that as a share of the limit.
 
-    On the ground where all buses have coordinates, with a scale; else as a tree. Grey: not recorded.
+    On the ground where the network has coordinates, with a scale; else as a tree, which is said below, as it
+    is where places are estimated. Grey: not recorded; thin and grey: transformers and closed switches.
     """
     names = list(hands(results, controllers))
     places = geometry(results.topology)
@@ -45,8 +49,13 @@ def network(
     columns = int(np.clip(width_mm // _PANEL_MM, 1, len(names)))
     rows = -(-len(names) // columns)
     tall_mm = float(np.clip(width_mm / columns * frame.aspect, _LOWEST_MM, _HIGHEST_MM))
+    note = textwrap.wrap(places.note, int(width_mm / _LETTER_MM))
     figure, axes = sheet(
-        width_mm, rows * (tall_mm + _TITLE_MM) + _BAR_MM, rows=rows, columns=columns, gap=0.06
+        width_mm,
+        rows * (tall_mm + _TITLE_MM) + _BAR_MM + _LINE_MM * len(note),
+        rows=rows,
+        columns=columns,
+        gap=0.06,
     )
     scale = ScalarMappable(
         Normalize(0.0, LOADING_MAX_PERCENT), ListedColormap(loading_palette()).with_extremes(bad=_UNKNOWN)
@@ -64,6 +73,8 @@ def network(
     bar.set_label("largest loading, %: lines of their rating, transformers of their limit")
     bar.set_ticks(list(range(0, int(LOADING_MAX_PERCENT) + 1, 20)))
     bar.outline.set_visible(False)
+    if note:
+        figure.supxlabel("\n".join(note), fontsize=_NOTE_POINT, linespacing=1.1)
     return figure
 
 
@@ -77,6 +88,10 @@ def _draw(axis: Any, results: StoredResults, run: Run, places: Geometry, scale: 
         label="lines", zorder=2,
     )  # fmt: skip
     axis.add_collection(drawn)
+    links = [np.column_stack(xy) for xy in zip(places.link_xs, places.link_ys, strict=True)]
+    axis.add_collection(
+        LineCollection(links, colors=_HOME, linewidths=0.6, label="transformers and switches", zorder=1)
+    )
     homes = np.array([places.bus[bus] for bus in topology.homes["bus"]]).reshape(-1, 2)
     size = float(np.interp(np.log10(max(len(homes), 1)), [1.5, 3.5], [4.0, 0.3]))
     axis.scatter(*homes.T, s=size, color=_HOME, linewidths=0.0, zorder=3, label="homes")
@@ -120,7 +135,8 @@ def _frame(places: Geometry) -> _Frame:
 
 
 def _points(places: Geometry) -> Float[np.ndarray, "points xy"]:
-    paths = [np.column_stack(xy) for xy in zip(places.line_xs, places.line_ys, strict=True)]
+    xs, ys = [*places.line_xs, *places.link_xs], [*places.line_ys, *places.link_ys]
+    paths = [np.column_stack(xy) for xy in zip(xs, ys, strict=True)]
     return np.concatenate([np.array(list(places.bus.values())), *paths])
 
 
