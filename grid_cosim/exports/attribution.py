@@ -20,8 +20,7 @@ _SHARE_ALIKE = (
 
 def licences(results: StoredResults) -> list[dict[str, str]]:
     """One entry per data set: `name` and `path` of the licence, `title` the attribution, `about` which."""
-    texts = dict(results.provenance.get("licences") or {"network": results.topology.licence})
-    return [_licence(about, str(text)) for about, text in texts.items() if text]
+    return [_licence(about, text) for about, text in results.licences.items()]
 
 
 def _licence(about: str, text: str) -> dict[str, str]:

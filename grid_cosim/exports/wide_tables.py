@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,17 @@ from grid_cosim.exports.chosen import Chosen
 from grid_cosim.exports.package import field_of, write_package
 from grid_cosim.exports.tables import write_csv
 from grid_cosim.results import RECORDED, TABLES, Column, Run
+
+_TIME = {"name": "time", "field_name": "time", "pandas_type": "datetime", "numpy_type": "datetime64[ms]"}
+_TIME_IS_INDEX = json.dumps(
+    {
+        "index_columns": ["time"],
+        "columns": [_TIME | {"metadata": None}],
+        "column_indexes": [],
+        "pandas_version": pd.__version__,
+    }
+)
+"""How pandas notes it in a file; of the other columns there is nothing to say."""
 
 
 def write(chosen: Chosen, folder: Path) -> list[str]:
@@ -43,9 +55,13 @@ def write(chosen: Chosen, folder: Path) -> list[str]:
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Without what would be written for each of ten thousand columns and helps nobody."""
+    """Without what would be written for each of ten thousand columns and helps nobody.
+
+    To pandas `time` is the index. As a column it would turn a row in which nothing else is known into times.
+    """
     columns = {str(name): pa.array(frame[name].to_numpy(), from_pandas=False) for name in frame.columns}
-    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=False, write_statistics=False)
+    table = pa.table(columns).replace_schema_metadata({"pandas": _TIME_IS_INDEX})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False, write_statistics=False)
 
 
 def _wide(run: Run) -> Iterator[tuple[str, pd.DataFrame, list[dict[str, Any]]]]:

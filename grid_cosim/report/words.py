@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from grid_cosim.comparison import compare
 from grid_cosim.metrics import KPIS, is_good, kpis, told, voltage_band
@@ -53,7 +54,7 @@ class Told:
     elements: Sequence[tuple[str, Mapping[str, Peak]]]
     """The most loaded limits, each with its peak in each run."""
     periods: Mapping[str, Mapping[str, Any]]
-    """Case → first and last time and the number of steps; empty without rows."""
+    """Case → begin, end and the number of steps; empty without rows."""
 
 
 def of(cases: Cases) -> Told:
@@ -100,7 +101,10 @@ def _settings(cases: Cases) -> dict[str, list[str]] | None:
 
 def _period(results: StoredResults) -> dict[str, Any]:
     times = max((run.table("totals", ["time"])["time"] for run in results.runs.values()), key=len)
-    return {"first": times.min(), "last": times.max(), "steps": len(times)} if len(times) else {}
+    if not len(times):
+        return {}
+    end = times.max() + pd.Timedelta(hours=results.basis.dt_h)
+    return {"begin": times.min(), "end": end, "steps": len(times)}
 
 
 def _limits_by_peak(results: StoredResults) -> list[tuple[str, str]]:

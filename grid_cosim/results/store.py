@@ -201,6 +201,12 @@ class StoredResults:
         """Whether every controller reached its horizon."""
         return all(run.status == "complete" for run in self.runs.values())
 
+    @property
+    def licences(self) -> dict[str, str]:
+        """What data are about → their licence with its attribution, which goes with all that shows them."""
+        told = self.provenance.get("licences") or {"network": self.topology.licence}
+        return {str(about): str(text) for about, text in told.items() if text}
+
     def save(self, path: Path | str) -> Path:
         """Write a results folder at `path` in one go; one that is there is replaced.
 

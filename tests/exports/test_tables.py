@@ -41,7 +41,7 @@ def test_whose_data_it_is_and_the_seed_travel_with_every_export(exported: Export
     assert not list(folder.parent.glob("*.partial"))
 
 
-@pytest.mark.parametrize("to", ["csv", "csv-wide"])
+@pytest.mark.parametrize("to", ["csv", "csv-wide", "parquet", "parquet-wide"])
 def test_frictionless_finds_nothing_wrong(exported: Exported, to: str) -> None:
     folder = exported(to)
     report = frictionless.validate(str(folder / "datapackage.json"))
@@ -50,7 +50,7 @@ def test_frictionless_finds_nothing_wrong(exported: Exported, to: str) -> None:
     assert "ODbL-1.0" in {licence["name"] for licence in described["licenses"]}
     assert described["seed"] == 1
     paths = {resource["path"] for resource in described["resources"]}
-    assert paths == {p.relative_to(folder).as_posix() for p in folder.rglob("*.csv")}
+    assert paths == {p.relative_to(folder).as_posix() for p in folder.rglob(f"*.{to.removesuffix('-wide')}")}
 
 
 def test_long_tables_come_back_as_they_are_stored(results: Results, exported: Exported) -> None:
@@ -75,7 +75,7 @@ def test_wide_tables_have_a_column_per_element_with_its_unit(results: Results, e
     assert not list(frictionless.Package.metadata_validate(package(parquet)))
     ours = recorded_vm_pu(results)
     for read in (
-        pd.read_parquet(parquet / "uncontrolled" / "buses.vm_pu.parquet").set_index("time"),
+        pd.read_parquet(parquet / "uncontrolled" / "buses.vm_pu.parquet"),
         pd.read_csv(csv / "uncontrolled" / "buses.vm_pu.csv", parse_dates=["time"]).set_index("time"),
     ):
         assert list(read.columns) == [f"Bus-{k}" for k in range(12)]

@@ -239,6 +239,5 @@ def _metadata(kind: str, of: StoredResults | None) -> dict[str, Any]:
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     told = {maker_key: "grid_cosim"}
     if of is not None:
-        licences = of.provenance.get("licences", {"network": of.topology.licence})
-        told |= {"Title": of.basis.title, rights_key: " ".join(map(str, licences.values()))}
+        told |= {"Title": of.basis.title, rights_key: " ".join(of.licences.values())}
     return {name: text for name, text in told.items() if text} | undated
