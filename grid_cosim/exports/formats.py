@@ -21,16 +21,22 @@ class Format:
     """Extra of this package that it needs."""
     step: bool = False
     """Whether it makes a difference which step is asked for."""
+    runs: bool = False
+    """Whether it holds all runs of the results; else it holds one."""
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "parquet": Format("tables", "all tables, a row per element and step", "pandas, DuckDB, Polars, R"),
-        "parquet-wide": Format(
-            "wide_tables", "a file per quantity, a column per element", "pandas, Julia, R"
+        "parquet": Format(
+            "tables", "all tables, a row per element and step", "pandas, DuckDB, Polars, R", runs=True
         ),
-        "csv": Format("tables", "all tables, a row per element and step", "anything"),
-        "csv-wide": Format("wide_tables", "a file per quantity, a column per element", "spreadsheets"),
+        "parquet-wide": Format(
+            "wide_tables", "a file per quantity, a column per element", "pandas, Julia, R", runs=True
+        ),
+        "csv": Format("tables", "all tables, a row per element and step", "anything", runs=True),
+        "csv-wide": Format(
+            "wide_tables", "a file per quantity, a column per element", "spreadsheets", runs=True
+        ),
         "pandapower": Format(
             "pandapower_net", "the network with the power flow of one step", "pandapower", step=True
         ),

@@ -6,7 +6,8 @@ Entities and attributes go by their names on the wire, powers in MW.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,33 +50,33 @@ _SERIES = (
 
 def write(chosen: Chosen, folder: Path) -> list[str]:
     """`results.hdf5` of one run."""
-    run, known = chosen.run, set[str]()
+    run, paths, known = chosen.run, _paths(chosen), set[str]()
     # "v110": the older layout takes a kilobyte for each of the many small groups
     with h5py.File(folder / "results.hdf5", "w", libver=("v110", "v110")) as file:
         relations, series = file.create_group("Relations"), file.create_group("Series")
         for of in _SERIES:
             if run.n_rows(of.table):
-                known |= _add(series, of, run.table(of.table, ["time", of.key, of.column]))
+                known |= _add(series, of, run.table(of.table, ["time", of.key, of.column]), paths)
         if not known:
             raise ExportError(
                 chosen.to,
                 "no table has rows of single steps",
                 remedy='Run it again with record.limits = "all"',
             )
-        _relate(relations, chosen, known)
+        _relate(relations, [edge for edge in _edges(chosen, paths) if known.issuperset(edge)], known)
         file.attrs.update(_about(chosen))
     absent = dict.fromkeys(of.table for of in _SERIES if not run.n_rows(of.table))
     return [f"The {table} were not recorded step by step: record.{table} was not all" for table in absent]
 
 
-def _add(series: Any, of: _Series, rows: pd.DataFrame) -> set[str]:
+def _add(series: Any, of: _Series, rows: pd.DataFrame, paths: _Paths) -> set[str]:
     wide = rows.assign(**{of.key: rows[of.key].astype(str)}).pivot(
         index="time", columns=of.key, values=of.column
     )
     values = of.factor * wide.to_numpy(dtype=float)
     times = wide.index.to_numpy()
     step_s = float((times[1] - times[0]) / _SECONDS) if len(times) > 1 else 0.0
-    names = {_path(of.simulator, str(name)): str(name) for name in wide.columns}
+    names = {paths[of.simulator, str(name)]: str(name) for name in wide.columns}
     for (path, name), column in zip(names.items(), values.T, strict=True):
         group = series.require_group(path)
         group.attrs["name"] = name
@@ -84,11 +85,11 @@ def _add(series: Any, of: _Series, rows: pd.DataFrame) -> set[str]:
     return set(names)
 
 
-def _relate(relations: Any, chosen: Chosen, known: set[str]) -> None:
+def _relate(relations: Any, edges: list[tuple[str, str]], known: set[str]) -> None:
     """Who is related to whom: paths of the neighbours' relations and series, as mosaik-hdf5 has them."""
     graph = nx.Graph()
     graph.add_nodes_from(sorted(known))
-    graph.add_edges_from(edge for edge in _edges(chosen) if known.issuperset(edge))
+    graph.add_edges_from(edges)
     for entity in sorted(graph):
         pairs = [(f"/Relations/{other}", f"/Series/{other}") for other in sorted(graph[entity])]
         encoded = [[text.encode() for text in pair] for pair in pairs]
@@ -100,24 +101,43 @@ def _relate(relations: Any, chosen: Chosen, known: set[str]) -> None:
         )
 
 
-def _edges(chosen: Chosen) -> Iterator[tuple[str, str]]:
-    topology, run = chosen.results.topology, chosen.run
+def _edges(chosen: Chosen, paths: _Paths) -> Iterator[tuple[str, str]]:
+    topology = chosen.results.topology
     for line in topology.lines.itertuples():
         for bus in (line.from_bus, line.to_bus):
-            yield _path(_FEEDER, line.line), _path(_FEEDER, bus)
+            yield paths[_FEEDER, line.line], paths[_FEEDER, bus]
     for home in topology.homes.itertuples():
-        yield _path(_HOUSEHOLDS, home.household), _path(_FEEDER, home.bus)
+        yield paths[_HOUSEHOLDS, home.household], paths[_FEEDER, home.bus]
     for limit in topology.limits.itertuples():
-        yield _path(_HOUSEHOLDS, limit.limit), _path(_FEEDER, limit.to_bus)
-    if run.n_rows("devices"):
-        owners = run.table("devices", ["device", "household"]).drop_duplicates()
-        for device in owners.itertuples():
-            yield _path(_HOUSEHOLDS, str(device.device)), _path(_HOUSEHOLDS, str(device.household))
+        yield paths[_HOUSEHOLDS, limit.limit], paths[_FEEDER, limit.to_bus]
+    for device, household in _owners(chosen):
+        yield paths[_HOUSEHOLDS, device], paths[_HOUSEHOLDS, household]
 
 
-def _path(simulator: str, entity: str) -> str:
-    """A full id; a slash would begin a group within."""
-    return f"{simulator}.{entity.replace('/', '_')}"
+def _owners(chosen: Chosen) -> list[tuple[str, str]]:
+    """Each device that was recorded, with its home."""
+    if not chosen.run.n_rows("devices"):
+        return []
+    owners = chosen.run.table("devices", ["device", "household"]).drop_duplicates()
+    return [(str(device), str(home)) for device, home in owners.itertuples(index=False)]
+
+
+_Paths = Mapping[tuple[str, str], str]
+"""(simulator, entity) → its full id as the name of a group."""
+
+
+def _paths(chosen: Chosen) -> _Paths:
+    """A slash would begin a group within; what that makes alike gets a number."""
+    topology = chosen.results.topology
+    entities = [(_FEEDER, entity) for entity in (*topology.buses["bus"], *topology.lines["line"])]
+    names = (*topology.limits["limit"], *topology.homes["household"], *(d for d, _ in _owners(chosen)))
+    entities += [(_HOUSEHOLDS, entity) for entity in names]
+    taken: dict[str, tuple[str, str]] = {}
+    for simulator, entity in dict.fromkeys(entities):
+        plain = f"{simulator}.{entity.replace('/', '_')}"
+        numbered = (f"{plain}_{number}" for number in count(2))
+        taken[next(path for path in chain([plain], numbered) if path not in taken)] = (simulator, entity)
+    return {entity: path for path, entity in taken.items()}
 
 
 def _about(chosen: Chosen) -> dict[str, Any]:

@@ -84,8 +84,8 @@ def _wide(run: Run) -> Iterator[tuple[str, pd.DataFrame, list[dict[str, Any]]]]:
 def _pivoted(
     rows: pd.DataFrame, key: str, quantity: str, column: Column
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Elements in the order of their first row."""
-    elements = rows[key].astype(str)
+    """Elements in the order of their first row; one called time is told from the column of that name."""
+    elements = rows[key].astype(str).replace({"time": f"time ({key})"})
     wide = rows.assign(**{key: elements}).pivot(index="time", columns=key, values=quantity)
     wide = wide[list(dict.fromkeys(elements))].rename_axis(columns=None).reset_index()
     fields = [field_of("time", TABLES["totals"]["time"])]

@@ -79,7 +79,7 @@ def export(
             to, f"{folder} cannot be written ({error.strerror})", remedy="Choose another folder with --out"
         ) from error
     try:
-        notes = writer(chosen, staged)
+        notes = [*_unfinished(chosen), *writer(chosen, staged)]
         (staged / ATTRIBUTION_FILE).write_text(attribution_text(results), encoding="utf-8", newline="\n")
         files = sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
         _describe(chosen, staged, files, notes)
@@ -90,6 +90,17 @@ def export(
         shutil.rmtree(staged, ignore_errors=True)
         raise
     return Exported(folder, (*files, _MANIFEST), tuple(notes))
+
+
+def _unfinished(chosen: Chosen) -> list[str]:
+    """Which of the exported runs did not reach their horizon."""
+    names = chosen.controllers if FORMATS[chosen.to].runs else (chosen.controller,)
+    runs = {name: chosen.results.runs[name] for name in names}
+    return [
+        f"{name} is {run.status}{f' ({run.message})' if run.message else ''}: here is what it reached"
+        for name, run in runs.items()
+        if run.status != "complete"
+    ]
 
 
 def _writer(to: str) -> Writer:

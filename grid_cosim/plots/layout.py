@@ -43,7 +43,8 @@ def forest(topology: Topology, buses: Iterable[str] | None = None) -> Forest:
     """A spanning forest of the network, or of some of its buses, with the high voltage at the roots."""
     graph = network_graph(topology)
     if buses is not None:
-        graph = graph.subgraph(buses)
+        wanted = set(buses)
+        graph = _among(graph, [bus for bus in graph if bus in wanted])
     kv = dict(zip(topology.buses["bus"], topology.buses["vn_kv"].astype(float), strict=True))
     trafos = topology.joined[topology.joined["element"].isin(("trafo", "trafo3w"))]
     high = [bus for bus in dict.fromkeys(trafos["from_bus"]) if bus in graph]
@@ -51,11 +52,20 @@ def forest(topology: Topology, buses: Iterable[str] | None = None) -> Forest:
     children: dict[str, list[str]] = {bus: [] for bus in graph}
     depth: dict[str, int] = {}
     for part in _parts(graph):
-        found = _roots(graph.subgraph(part), part, kv, [bus for bus in high if bus in part])
+        found = _roots(graph, part, kv, [bus for bus in high if bus in part])
         roots += found
         _grow(graph, found, children, depth)
     _heaviest_first(children, depth)
     return Forest(children, roots, depth)
+
+
+def _among(graph: nx.Graph, buses: Sequence[str]) -> nx.Graph:
+    """Some buses in their order, with what joins them: a view has another order in each process."""
+    wanted = set(buses)
+    made = nx.Graph()
+    made.add_nodes_from(buses)
+    made.add_edges_from((bus, other) for bus in buses for other in graph[bus] if other in wanted)
+    return made
 
 
 def _parts(graph: nx.Graph) -> list[dict[str, None]]:
@@ -73,7 +83,7 @@ def _roots(graph: nx.Graph, part: Iterable[str], kv: Mapping[str, float], high: 
     """One bus per piece of the highest voltage: the upper side of a transformer, or the best connected."""
     buses = list(part)
     top = max(kv[bus] for bus in buses)
-    pieces = _parts(graph.subgraph([bus for bus in buses if kv[bus] == top]))
+    pieces = _parts(_among(graph, [bus for bus in buses if kv[bus] == top]))
     fed = [next((bus for bus in high if bus in piece), None) for piece in pieces]
     named = [bus for bus in fed if bus is not None]
     return named or [max(pieces[0], key=lambda bus: graph.degree[bus])]

@@ -50,8 +50,9 @@ def crooked() -> pandapowerNet:
     pp.create_transformer3w_from_parameters(
         net, 8, 9, 10, pfe_kw=20.0, i0_percent=0.1, **windings, **ratings, **sides
     )
-    for k, bus in enumerate((4, 5, 4, 5, 11, 7)):
-        pp.create_load(net, bus, p_mw=0.004, q_mvar=0.001, type="HH", name=f"Haus {k} / ü")
+    names = ("Haus 0 / ü", "Haus 1 / ü", 'Müller, "Hof"', "time", "Haus 1 _ ü", "zwei\nZeilen")
+    for name, bus in zip(names, (4, 5, 4, 5, 11, 7), strict=True):
+        pp.create_load(net, bus, p_mw=0.004, q_mvar=0.001, type="HH", name=name)
     pp.create_load(net, 3, p_mw=0.5, q_mvar=0.2, name="Fabrik", scaling=0.8)
     pp.create_load(net, 10, p_mw=1.0, q_mvar=0.3, name="Werk", const_z_p_percent=50.0)
     pp.create_sgen(net, 5, p_mw=0.01, q_mvar=0.002, name="Dach")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,11 @@ def test_wide_tables_have_a_column_per_element_with_its_unit(results: Results, e
     ]
     fields = {field["name"]: field for field in resource["schema"]["fields"]}
     assert fields["Haus 0 / ü"]["unit"] == "kW"
+    homes = [name if name != "time" else "time (household)" for name in results.topology.homes["household"]]
+    assert list(fields) == ["time", *homes]
+    ours = results.series("households", "p_kw", "uncontrolled")
+    read = pd.read_csv(csv / "uncontrolled" / "households.p_kw.csv")
+    np.testing.assert_allclose(read["time (household)"], ours["time"], rtol=1e-6)
 
 
 def test_geopandas_opens_the_map_and_finds_the_peaks(results: Results, exported: Exported) -> None:
@@ -127,6 +133,10 @@ def test_h5py_finds_series_and_relations_where_mosaik_hdf5_puts_them(
         home = file["Series/HouseholdSim-0.Haus 1 _ ü"]
         assert home.attrs["name"] == "Haus 1 / ü"
         np.testing.assert_allclose(home["P[MW]"], homes["p_kw"] / 1e3)
+        alike = file["Series/HouseholdSim-0.Haus 1 _ ü_2"]  # the slash has made another one the same
+        assert alike.attrs["name"] == "Haus 1 _ ü"
+        homes = results.runs["uncontrolled"].table("households").query("household == 'Haus 1 _ ü'")
+        np.testing.assert_allclose(alike["P[MW]"], homes["p_kw"] / 1e3)
         pairs = file["Relations/FeederSim-0.Bus-5"][:]
         assert [b"/Relations/FeederSim-0.Line-3", b"/Series/FeederSim-0.Line-3"] in pairs.tolist()
         for path in pairs.ravel():
@@ -212,6 +222,31 @@ def test_what_was_not_recorded_is_told_with_the_setting(tmp_path: Path) -> None:
     (tmp_path / "run" / "network.json").unlink()
     with pytest.raises(ResultsError, match=r"holds no network\.json.*Run it again with grid-cosim run"):
         results.to_opendss()
+
+
+def test_an_interrupted_run_is_exported_as_far_as_it_came_and_says_so(
+    results: Results, tmp_path: Path
+) -> None:
+    shutil.copytree(results.folder, tmp_path / "run.partial", ignore=shutil.ignore_patterns("exports"))
+    left = tmp_path / "run.partial" / "consensus"
+    left.joinpath("status.json").write_text('{"status": "running"}', encoding="utf-8")
+    left.joinpath("parts").mkdir()
+    files = {}
+    for table in TABLES:
+        path = left / "parts" / f"{table}.parquet"
+        left.joinpath(path.name).rename(path)
+        files[table] = path.name
+    manifest = {"step": 4, "wall_time_s": 1.0, "number": 1, "waiting": files}
+    left.joinpath("parts", "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    cut = Results.load(tmp_path / "run.partial")
+    for to in ("csv-wide", "opendss"):
+        folder = cut.export(to)
+        (note,) = json.loads((folder / "export.json").read_text(encoding="utf-8"))["notes"][:1]
+        assert note.startswith("consensus is interrupted (it was cut off after step 4")
+    vm_pu = pd.read_csv(tmp_path / "run.partial" / "exports" / "csv-wide" / "consensus" / "buses.vm_pu.csv")
+    np.testing.assert_allclose(vm_pu["Bus-5"], recorded_vm_pu(results, "consensus")["Bus-5"], rtol=1e-6)
+    whole = cut.export("geojson", controller="uncontrolled")
+    assert not json.loads((whole / "export.json").read_text(encoding="utf-8"))["notes"]
 
 
 def test_each_format_has_its_method(results: Results, tmp_path: Path) -> None:

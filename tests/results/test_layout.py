@@ -86,6 +86,39 @@ def test_stations_on_one_ring_hang_at_one_root_and_those_fed_apart_are_roots_eac
     assert grown.depth == {"Bus-0": 0, "Bus-1": 1, "Bus-2": 1, "Bus-3": 2, "Bus-4": 0, "Bus-5": 1}
 
 
+def test_transformers_without_a_limit_and_closed_switches_hold_the_tree_together():
+    # 0 ═ 1 ── 2 ═ 3 ── 4, of which the transformers 0 ═ 1 and the switch 2 ═ 3 are no limits
+    apart = network([(1, 2), (3, 4)])
+    high = apart.buses[:1].assign(bus="Bus-0", vn_kv=20.0)
+    apart = dataclasses.replace(apart, buses=pd.concat([apart.buses, high]))
+    assert forest(apart).roots == ["Bus-1", "Bus-3", "Bus-0"]
+    links = pd.DataFrame(
+        [("Trafo-0", "trafo", "", "Bus-0", "Bus-1"), ("Switch-7", "switch", "", "Bus-2", "Bus-3")],
+        columns=["link", "element", "name", "from_bus", "to_bus"],
+    )
+    joined = dataclasses.replace(apart, links=links)
+    assert forest(joined).roots == ["Bus-0"]
+    assert forest(joined).depth["Bus-4"] == 4
+    places = geometry(joined)
+    ends = [(ys[0], ys[-1]) for ys in places.link_ys]
+    assert ends == [(0.0, -0.25), (-0.5, -0.75)]
+
+
+def test_a_topology_keeps_its_links_and_one_without_has_its_limited_transformers(tmp_path):
+    STREET.save(tmp_path / "before.json")
+    before = Topology.load(tmp_path / "before.json")
+    assert before.links is None
+    assert before.joined.to_numpy().tolist() == [["trafo", "Bus-0", "Bus-1"]]
+    links = pd.DataFrame(
+        [("Impedance-0", "impedance", "x", "Bus-0", "Bus-1")],
+        columns=["link", "element", "name", "from_bus", "to_bus"],
+    )
+    dataclasses.replace(STREET, links=links).save(tmp_path / "now.json")
+    now = Topology.load(tmp_path / "now.json")
+    pd.testing.assert_frame_equal(now.links, links)
+    assert now.joined.to_numpy().tolist() == [["impedance", "Bus-0", "Bus-1"]]
+
+
 def test_a_line_that_closes_a_mesh_is_drawn_as_an_arc_beside_the_tree():
     meshed = network([(1, 2), (2, 3), (1, 4), (4, 5), (5, 3), (1, 2)], [(0, 1)], {0})
     places = geometry(meshed)

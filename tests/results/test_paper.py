@@ -154,7 +154,12 @@ def test_a_network_without_coordinates_is_drawn_as_a_tree_without_a_scale():
     tree = synthetic_results(street_topology(1, 4, located=False), ("consensus",), n_steps=4)
     (axis, _) = tree.plot_map().axes
     assert len(axis.collections[0].get_segments()) == 4
+    assert len(axis.collections[1].get_segments()) == 1  # the transformer
     assert not axis.texts
+    said = " ".join(tree.plot_map().get_supxlabel().split())
+    assert said.startswith("This network has no coordinates: it is drawn as a tree")
+    located = synthetic_results(street_topology(1, 4), ("consensus",), n_steps=4)
+    assert not located.plot_map().get_supxlabel()
 
 
 def test_lines_that_were_not_recorded_are_grey(results):

@@ -95,6 +95,15 @@ def test_what_was_assumed_is_told(page):
         assert text in page
 
 
+def test_the_licences_of_all_data_and_the_whole_period_stand_on_the_page(results):
+    licences = {"network": "of the network", "base load": "SimBench, ODbL 1.0"}
+    page = build_report(dataclasses.replace(results, provenance={"licences": licences}))
+    shown = re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)  # which do not print
+    assert "Licence of the network: of the network" in shown
+    assert "Licence of the base load: SimBench, ODbL 1.0" in shown
+    assert "Tue 19 Jan 2016 12:00 – Wed 20 Jan 12:00" in shown
+
+
 def test_a_failed_run_is_told_at_the_top_and_its_rows_are_shown(results):
     run = results.runs["consensus"]
     until = run.tables["limits"]["time"].unique()[40]
