@@ -60,14 +60,7 @@ def _homes(
             "the powers of the homes were not recorded",
             remedy='Run it again with record.households = "all"',
         )
-    try:
-        rows = run.table("households", ["time", "household", "p_kw", "q_kvar"])
-    except (KeyError, ValueError) as error:
-        raise ExportError(
-            chosen.to,
-            "an earlier version of grid_cosim recorded no reactive power of the homes",
-            remedy="Run the scenario again",
-        ) from error
+    rows = run.table("households", ["time", "household", "p_kw", "q_kvar"])
     wide = rows.pivot(index="time", columns="household", values=["p_kw", "q_kvar"])
     at = chosen.times.get_indexer(pd.DatetimeIndex(wide.index))
     inside = np.isin(at, np.array(steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from grid_cosim.exports.chosen import Chosen
 from grid_cosim.exports.package import field_of, write_package
 from grid_cosim.results import TABLES, Run
-from grid_cosim.results.parquet import open_parquet, to_arrow
+from grid_cosim.results.parquet import open_parquet, require_columns, to_arrow
 
 
 def write(chosen: Chosen, folder: Path) -> list[str]:
@@ -35,13 +36,19 @@ def _has_rows(run: Run, table: str) -> bool:
 
 def _write_parquet(run: Run, table: str, path: Path) -> None:
     with open_parquet(path, table) as writer:
-        for part in run.parts(table):
+        for part in _parts(run, table):
             writer.write_table(to_arrow(table, {name: part[name] for name in part.columns}))
 
 
 def _write_csv(run: Run, table: str, path: Path) -> None:
-    for k, part in enumerate(run.parts(table)):
+    for k, part in enumerate(_parts(run, table)):
         write_csv(part, path, first=k == 0)
+
+
+def _parts(run: Run, table: str) -> Iterator[pd.DataFrame]:
+    for part in run.parts(table):
+        require_columns(f"The table {table}", part.columns, TABLES[table])
+        yield part
 
 
 def write_csv(frame: pd.DataFrame, path: Path, *, first: bool = True) -> None:

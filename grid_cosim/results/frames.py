@@ -14,7 +14,8 @@ import pandas as pd
 from jaxtyping import Int
 from pandas.api.types import union_categoricals
 
-from grid_cosim.errors import GridCosimError, ResultsError, UnknownNameError
+from grid_cosim.errors import GridCosimError, UnknownNameError
+from grid_cosim.results.parquet import require_columns
 from grid_cosim.results.store import StoredResults
 from grid_cosim.results.tables import TABLES, columns_of
 
@@ -222,7 +223,8 @@ def _read(results: StoredResults, controllers: Sequence[str], wanted: _Wanted) -
     for code, controller in enumerate(controllers):
         of_run = []
         for part in results.runs[controller].parts(wanted.table, wanted.columns):
-            _require(part, wanted, controller)
+            asked = (*(wanted.columns or ()), *wanted.where)
+            require_columns(f"{controller}/{wanted.table}", part.columns, asked)
             for column, names in seen.items():
                 if columns_of(wanted.table)[column].is_name:
                     names |= set(part[column].unique())
@@ -236,17 +238,6 @@ def _read(results: StoredResults, controllers: Sequence[str], wanted: _Wanted) -
                 raise UnknownNameError(column, str(value), sorted(names), place=f"in {wanted.table!r}")
     whose = np.concatenate(codes) if codes else np.zeros(0, dtype=np.int32)
     return _in_order(_Rows(whose, _joined(kept, wanted)))
-
-
-def _require(part: pd.DataFrame, wanted: _Wanted, controller: str) -> None:
-    """Raise where a folder was written before a column was."""
-    for column in (*(wanted.columns or ()), *wanted.where):
-        if column not in part:
-            raise ResultsError(
-                f"{controller}/{wanted.table}",
-                f"was written by an earlier version, without the column {column!r}",
-                remedy="Run the scenario again",
-            )
 
 
 def _joined(parts: list[pd.DataFrame], wanted: _Wanted) -> dict[str, Any]:

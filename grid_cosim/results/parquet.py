@@ -5,7 +5,7 @@ Bytes are a function of the rows alone: no timestamps, no pandas metadata, fixed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def _row_groups(n_rows: int) -> Iterator[slice]:
 
 def read_table(path: Path, table: str, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a table, or some of its columns; names come back as categoricals, times as `datetime64[ms]`."""
-    with _readable(path, table):
+    with _readable(path, table, columns):
         return pq.read_table(path, columns=columns).to_pandas()
 
 
@@ -107,7 +107,7 @@ def read_tables(paths: Sequence[Path], table: str, *, columns: Sequence[str] | N
         return read_table(paths[0], table, columns=columns)
     parts = []
     for path in paths:
-        with _readable(path, table):
+        with _readable(path, table, columns):
             parts.append(pq.read_table(path, columns=columns))
     return pa.concat_tables(parts).unify_dictionaries().to_pandas()
 
@@ -132,13 +132,27 @@ def rows_in(path: Path, table: str) -> int:
 
 
 @contextmanager
-def _readable(path: Path, table: str) -> Iterator[None]:
+def _readable(path: Path, table: str, columns: Sequence[str] | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
+        if isinstance(error, pa.ArrowInvalid) and "FieldRef" in str(error):
+            require_columns(path, pq.read_schema(path).names, columns or ())
         raise ResultsError(
             path, f"the table {table!r} cannot be read ({error})", remedy="Run the scenario again"
         ) from error
+
+
+def require_columns(where: object, there: Iterable[str], wanted: Iterable[str]) -> None:
+    """Raise `ResultsError` where a table was written before a column was."""
+    known = set(there)
+    for column in wanted:
+        if column not in known:
+            raise ResultsError(
+                where,
+                f"was written by an earlier version, without the column {column!r}",
+                remedy="Run the scenario again",
+            )
 
 
 def empty_table(table: str) -> pd.DataFrame:

@@ -249,6 +249,31 @@ def test_an_interrupted_run_is_exported_as_far_as_it_came_and_says_so(
     assert not json.loads((whole / "export.json").read_text(encoding="utf-8"))["notes"]
 
 
+def test_a_folder_of_an_earlier_version_is_refused_with_the_column_that_it_lacks(
+    results: Results, tmp_path: Path
+) -> None:
+    shutil.copytree(results.folder, tmp_path / "old", ignore=shutil.ignore_patterns("exports"))
+    path = tmp_path / "old" / "consensus" / "households.parquet"
+    pd.read_parquet(path).drop(columns="q_kvar").to_parquet(path)
+    old = Results.load(tmp_path / "old")
+    for to in ("parquet", "csv", "csv-wide", "hdf5", "pandapower", "pandapower-series"):
+        with pytest.raises(ResultsError, match=r"without the column 'q_kvar'. Run the scenario again$"):
+            old.export(to, controller="consensus")
+
+
+def test_what_joins_buses_is_kept_whether_it_is_a_limit_or_not(results: Results) -> None:
+    links = Results.load(results.folder).topology.links
+    assert links[["link", "from_bus", "to_bus"]].to_numpy().tolist() == [
+        ["Trafo-0", "Bus-0", "Bus-1"],
+        ["Trafo-1", "Bus-3", "Bus-4"],
+        ["Trafo-2", "Bus-3", "Bus-4"],
+        ["Trafo-3", "Bus-9", "Bus-11"],
+        ["Trafo3w-0", "Bus-8", "Bus-9"],
+        ["Trafo3w-0", "Bus-8", "Bus-10"],
+        ["Switch-0", "Bus-1", "Bus-2"],
+    ]
+
+
 def test_each_format_has_its_method(results: Results, tmp_path: Path) -> None:
     csv = results.to_csv(tmp_path / "csv", controller="consensus")
     assert (csv / "consensus").is_dir()
