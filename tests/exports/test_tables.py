@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -142,6 +143,15 @@ def test_h5py_finds_series_and_relations_where_mosaik_hdf5_puts_them(
         for path in pairs.ravel():
             assert path.decode() in file
         assert "ODbL" in file.attrs["licences"]
+
+
+def test_prices_are_in_hdf5_as_they_were(results: Results, tmp_path: Path) -> None:
+    run = results.runs["consensus"]
+    households = run.table("households").assign(price_eur_per_kwh=0.25)
+    priced = dataclasses.replace(run, tables={**run.tables, "households": households})
+    folder = dataclasses.replace(results, runs={"consensus": priced}).to_hdf5(tmp_path / "hdf5")
+    with h5py.File(folder / "results.hdf5") as file:
+        assert set(file["Series/HouseholdSim-0.time"]["price[EUR/kWh]"]) == {0.25}
 
 
 def test_the_command_writes_and_says_where(results: Results, tmp_path: Path) -> None:
