@@ -101,7 +101,8 @@ class ExportError(GridCosimError):
 
     def __init__(self, to: str, problem: str, *, remedy: str) -> None:
         self.to = to
-        super().__init__(f"Export to {to}: {problem}. {remedy}.")
+        stop = "" if remedy.endswith("?") else "."
+        super().__init__(f"Export to {to}: {problem}. {remedy}{stop}")
 
 
 class GraphError(GridCosimError):
