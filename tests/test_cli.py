@@ -84,7 +84,7 @@ def test_tables_wider_than_the_screen_go_on_below_with_nothing_shortened(
     console = Console(width=width, file=io.StringIO())
     for module in ("screen", "tables"):
         monkeypatch.setattr(f"grid_cosim.cli.{module}.out", console)
-    columns = {f"controller [{place}]": [f"{place},111.11", f"{place},222.22"] for place in range(7)}
+    columns = {f"controller[a{place}]": [f"{place},111.11", f"{place},222.22"] for place in range(7)}
     show_columns(Screen(), "Seven", ["energy_above_limit_percent", "total_cost_eur"], columns)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in shown
