@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -284,6 +284,20 @@ def test_a_file_system_without_locks_is_written_to(tmp_path: Path, monkeypatch: 
     with staged_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out").is_dir()
+
+
+def test_a_lock_that_its_holder_has_just_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a third process could lock the file that takes its place."""
+
+    def late(file: IO[str]) -> bool:
+        (tmp_path / ".out.lock").unlink()
+        return True
+
+    monkeypatch.setattr("grid_cosim.results.staging._lock", late)
+    with pytest.raises(ResultsError, match="another process is writing"), staged_folder(tmp_path / "out"):
+        pass
 
 
 def test_what_another_process_has_completed_meanwhile_is_left_alone(tmp_path: Path) -> None:
