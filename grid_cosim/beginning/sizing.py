@@ -32,6 +32,8 @@ _USUAL = 2
 """Place in the ladder of what is taken first where the limit has to give."""
 _TOO_HARD = 2.0
 """Peak, per limit, beyond which the estimate has missed something."""
+LOWEST_VM_PU = 0.9
+"""Lower end of the voltage band (EN 50160), as `limits.vm_min_pu` unless set."""
 _STEPS = 20
 """The limit's share is rounded up to a twentieth."""
 
@@ -55,6 +57,34 @@ class FreeEvening:
     line_percent: Float[np.ndarray, " lines"]
     lowest_vm_pu: float
     unsolved_steps: int
+
+    def doubts(self, limit_share: float) -> list[str]:
+        """What somebody must know who runs a scenario in which transformers alone are limits."""
+        over = int((self.line_percent > 100.0).sum())
+        peak = float(np.nanmax(self.limit_percent)) / 100.0 / limit_share
+        doubts = []
+        if over:
+            doubts.append(
+                f"without control {over} of {len(self.line_percent)} lines come above their rating, up to "
+                f"{np.nanmax(self.line_percent):.0f} %, and lines are no limits in this scenario: "
+                'limits.lines = "near" makes limits of those'
+            )
+        if self.lowest_vm_pu < LOWEST_VM_PU:
+            doubts.append(
+                f"without control the voltage falls to {self.lowest_vm_pu:.3f} pu, and voltages are no limits "
+                'in this scenario: limits.voltage = "near" makes limits of those near the end of their band'
+            )
+        if self.unsolved_steps:
+            doubts.append(
+                f"{self.unsolved_steps} steps without control have no AC solution and are left out: the "
+                "demand is far beyond what the network carries"
+            )
+        if peak < 1.0:
+            doubts.append(
+                f"without control at most {peak:.0%} of a limit is used, so there is nothing to coordinate: "
+                "lower feeder.limit_share, or raise the shares in devices"
+            )
+        return doubts
 
 
 class _Ratio(NamedTuple):

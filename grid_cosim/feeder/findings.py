@@ -95,11 +95,12 @@ def ratings(net: pandapowerNet) -> Iterator[Finding]:
 
 def placeholders(net: pandapowerNet) -> Iterator[Finding]:
     """Transformers of a rating that none in a distribution network has."""
-    huge = net.trafo.index[net.trafo["sn_mva"] >= _HUGE_MVA]
+    used = net.trafo[net.trafo["in_service"].astype(bool)]
+    huge = used.index[used["sn_mva"] >= _HUGE_MVA]
     if len(huge):
         yield Finding(
-            "doubtful",
-            f"{len(huge)} of {len(net.trafo)} transformers are rated {_HUGE_MVA:,.0f} MVA or more: limits "
+            "doubtful" if len(huge) < len(used) else "refuses",
+            f"{len(huge)} of {len(used)} transformers are rated {_HUGE_MVA:,.0f} MVA or more: limits "
             "that nothing comes near",
             element_names(net, "trafo", huge),
             "Give net.trafo.sn_mva as on the rating plate",
@@ -283,8 +284,10 @@ def regions(net: pandapowerNet, homes: pd.Index) -> Iterator[Finding]:
         )
 
 
-def aggregates(net: pandapowerNet, homes: pd.Index, kw_per_home: float | None) -> Iterator[Finding]:
-    """Loads too large for a home, or at medium voltage, where there are none."""
+def aggregates(
+    net: pandapowerNet, homes: pd.Index, kw_per_home: float | None, *, marked: bool
+) -> Iterator[Finding]:
+    """Loads too large for a home, or at medium voltage, where there are none; `marked` as `Homes.marked`."""
     loads = homes.unique()
     planned_kw = 1e3 * (net.load.loc[loads, "p_mw"] * net.load.loc[loads, "scaling"])
     vn_kv = net.bus["vn_kv"].reindex(net.load.loc[loads, "bus"]).to_numpy(dtype=float)
@@ -301,6 +304,10 @@ def aggregates(net: pandapowerNet, homes: pd.Index, kw_per_home: float | None) -
         f"{len(large)} loads of {planned_kw[large].min():,.0f} to {planned_kw[large].max():,.0f} kW are too "
         f"large for one home and {stands}",
         element_names(net, "load", large),
-        "feeder.kw_per_home says how many homes a load stands for; if some are no homes, set the type "
-        'of those that are to "HH" in net.load',
+        "feeder.kw_per_home says how many homes a load stands for; if some are no homes, "
+        + (
+            "give those another type in net.load"
+            if marked
+            else 'set the type of those that are to "HH" in net.load'
+        ),
     )
