@@ -1,7 +1,8 @@
 """How many homes get a car and a heat pump, so that a network's evening is hard, and can be managed.
 
 Hard: without control some limit is overloaded by a fifth or more. To be managed: what is asked for within any
-twelve hours fits through every limit, with room to spare; only when it is drawn has to change.
+twelve hours fits through every limit, with room to spare, and so does at any time what is neither a car's nor
+a heat pump's; only when the rest is drawn has to change.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from grid_cosim.scenario import Scenario
 HARD = 1.2
 """Least peak, per limit, that makes a study."""
 MANAGEABLE = 0.85
-"""Most that may be asked for within `WINDOW_H` hours, per limit."""
+"""Most, per limit, that may be asked for within `WINDOW_H` hours, and at any time by all but cars and heat
+pumps."""
 WINDOW_H = 12.0
 _PEAK = 1.3
 """Peak for which the limit is lowered where nothing else makes one hard."""
@@ -71,8 +73,8 @@ class FreeEvening:
             )
         if self.lowest_vm_pu < LOWEST_VM_PU:
             doubts.append(
-                f"without control the voltage falls to {self.lowest_vm_pu:.3f} pu, and voltages are no limits "
-                'in this scenario: limits.voltage = "near" makes limits of those near the end of their band'
+                f"without control the voltage falls to {self.lowest_vm_pu:.3f} pu, and voltages are no "
+                'limits in this scenario: limits.voltage = "near" makes limits of those near it'
             )
         if self.unsolved_steps:
             doubts.append(
@@ -95,11 +97,19 @@ class _Ratio(NamedTuple):
     """Of the worst `WINDOW_H` hours."""
     fed_in: float
     """Of generation, at its highest; below zero where there never is more than demand."""
+    fixed: float
+    """Of what cars and heat pumps have no part in, at its highest."""
 
     @property
     def limit_share(self) -> float:
-        """The limit's share at which the peak is as wanted; what is fed in, and every home needs, fits."""
-        least = max(self.peak / _PEAK, self.mean / MANAGEABLE, self.fed_in / MANAGEABLE, 1.0 / _STEPS)
+        """The limit's share at which the peak is as wanted, and what is fed in, needed or fixed fits."""
+        least = max(
+            self.peak / _PEAK,
+            self.mean / MANAGEABLE,
+            self.fed_in / MANAGEABLE,
+            self.fixed / MANAGEABLE,
+            1.0 / _STEPS,
+        )
         return math.ceil(_STEPS * least) / _STEPS
 
 
@@ -113,12 +123,18 @@ def sized(feeder: Feeder, everything: Scenario) -> Sizing:
     own_pumps = feeder.has_heat_pump is not None
     besides, car, pump, limit_kw = _on_limits(everything, feeder, fleet)
     window = max(1, round(WINDOW_H / fleet.dt_h))
+    fixed = float((besides / limit_kw[:, None]).max())
     ratios = []
     for car_share, pump_share in _LADDER:
         drawn = besides + car_share * car + (1.0 if own_pumps else pump_share) * pump
         share = drawn / limit_kw[:, None]
         ratios.append(
-            _Ratio(float(share.max()), float(_running_mean(share, window).max()), -float(share.min()))
+            _Ratio(
+                peak=float(share.max()),
+                mean=float(_running_mean(share, window).max()),
+                fed_in=-float(share.min()),
+                fixed=fixed,
+            )
         )
 
     def at(place: int, limit_share: float) -> Sizing:
@@ -126,7 +142,7 @@ def sized(feeder: Feeder, everything: Scenario) -> Sizing:
         return Sizing(car_share, None if own_pumps else pump_share, limit_share)
 
     for place, of in enumerate(ratios):
-        if of.peak >= HARD and of.mean <= MANAGEABLE:
+        if of.peak >= HARD and max(of.mean, of.fixed) <= MANAGEABLE:
             return at(place, 1.0)
     last = len(_LADDER) - 1
     for place in (last,) if ratios[last].peak < HARD else (_USUAL, 0):

@@ -47,9 +47,9 @@ def controllers(incomplete: str) -> list[str]:
 def sources(incomplete: str) -> list[str]:
     """Feeders by name, and network files and folders from here."""
     head = os.environ.get(_HEAD, "")
-    from_here = [*_beside(head + incomplete, ".json"), *_beside(head + incomplete, ".xlsx")]
-    offered = [*_values("feeder.source"), *dict.fromkeys(from_here)]
-    return [word.removeprefix(head) for word in offered if word.startswith(head)]
+    typed = head + incomplete
+    offered = [*_values("feeder.source"), *dict.fromkeys(_beside(typed, ".json") + _beside(typed, ".xlsx"))]
+    return [word.removeprefix(head) for word in offered if word.startswith(typed)]
 
 
 def formats(_: str) -> list[str]:
