@@ -253,6 +253,6 @@ def compare(results: Mapping[str, Results | Path | str]) -> Comparison:
 
 def _paper() -> ModuleType:
     """The room of the figures for papers, opened when the first is drawn: matplotlib is an extra."""
-    from grid_cosim.plots import paper
+    import grid_cosim.plots.paper as paper
 
     return paper

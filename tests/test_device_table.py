@@ -130,6 +130,14 @@ def test_what_spreadsheets_make_of_a_table_is_read(
     assert listed.given["p_max_kw"][home] == p_max_kw
 
 
+def test_names_that_differ_in_a_space_are_told_apart(tmp_path: Path) -> None:
+    table = written(tmp_path, "load,device\nHome 1 ,battery\n")
+    assert read_device_table(table, ["Home 1", "Home 1 "], {"battery"})["battery"].owners.tolist() == [
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

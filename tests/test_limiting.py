@@ -74,7 +74,7 @@ def test_a_report_tells_voltages_and_lines(folder: Path) -> None:
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert f"the voltage sinks to {values['lowest_voltage_pu']:.3f} pu" in page
     assert '<option value="Bus-4 low">' in page
-    assert '"squares": [0]' in page
+    assert '"squares": {"rows": [0]' in page
 
 
 @pytest.mark.parametrize(

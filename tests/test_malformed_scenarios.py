@@ -177,7 +177,7 @@ ARGUMENTS = {
     "option": Case(wrong.nothing, f"{RUN} --quite", "--quite … --quiet … grid-cosim run --help"),
     "command": Case(wrong.nothing, "rnu study.toml", "rnu … run … --help"),
     "nothing to run": Case(wrong.nothing, "run", "Missing argument … grid-cosim run --help"),
-    "one too many": Case(wrong.nothing, "report a b", "unexpected extra argument … grid-cosim report --help"),
+    "one too many": Case(wrong.nothing, "feeders a", "unexpected extra argument … grid-cosim feeders --help"),
 }
 
 

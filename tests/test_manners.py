@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from grid_cosim import Results
+from grid_cosim import Results, kpis
 from grid_cosim.cli import app, completion
 from grid_cosim.cli.run import default_folder
 from grid_cosim.cli.screen import plain
@@ -78,7 +78,7 @@ def test_a_run_for_machines_is_one_document(a_run: Path) -> None:
     kept = json.loads((a_run / "out" / "kpis.json").read_text("utf-8"))
     assert said["runs"] == {"uncontrolled": {"status": "complete", "message": ""}}
     assert (said["folder"], said["report"], said["complete"]) == ("out", str(Path("out/report.html")), True)
-    computed = Results.load(a_run / "out").kpis()["uncontrolled"]
+    computed = kpis(Results.load(a_run / "out"))["uncontrolled"]
     assert set(said["kpis"]["uncontrolled"]) == set(computed) == set(kept["uncontrolled"])
     for name, value in computed.items():
         assert said["kpis"]["uncontrolled"][name] == (value if np.isfinite(value) else None), name

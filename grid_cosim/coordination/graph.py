@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 import networkx as nx
@@ -21,15 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from grid_cosim.coordination.border import Border
 from grid_cosim.coordination.copies import METER, NO_HOUSEHOLD, Copies
-from grid_cosim.coordination.topologies import (
-    cable_links,
-    complete_links,
-    line_links,
-    named_links,
-    random_regular_links,
-    ring_links,
-    small_world_links,
-)
+from grid_cosim.coordination.topologies import Wanted, links_of, named_links
 from grid_cosim.errors import GraphError
 from grid_cosim.kinds import GraphKind
 
@@ -311,23 +303,17 @@ def communication(
         members = copies.members(limit)
         n = len(members) + 1
         rng = np.random.default_rng([seed, limit])
-        match kind:
-            case "complete":
-                ends = complete_links(n, limit=label)
-            case "line":
-                ends = line_links(n)
-            case "ring":
-                ends = ring_links(n)
-            case "random_regular":
-                ends = random_regular_links(n, degree, rng, limit=label)
-            case "small_world":
-                ends = small_world_links(n, degree, rewiring, rng, limit=label)
-            case "cables":
-                if cables is None:
-                    raise GraphError(label, "kind 'cables' was given no cable graph", "a feeder that has one")
-                ends = cable_links(cables(limit), members, limit=label)
-            case "edges":
-                ends = listed[limit]
+        wanted = Wanted(
+            n,
+            limit=label,
+            rng=rng,
+            degree=degree,
+            rewiring=rewiring,
+            members=members,
+            cables=None if cables is None else partial(cables, limit),
+            listed=listed[limit] if listed else None,
+        )
+        ends = links_of(kind, wanted)
         _require_connected(n, ends, label, [home_label[i] for i in members] + [METER])
         blocks.append(ends + copies.start[limit])
     ends = np.concatenate(blocks) if blocks else np.zeros((0, 2), dtype=np.int64)

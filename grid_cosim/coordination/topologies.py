@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import networkx as nx
@@ -12,6 +13,7 @@ from jaxtyping import Int
 
 from grid_cosim.coordination.copies import METER, Copies
 from grid_cosim.errors import GraphError, near_matches
+from grid_cosim.kinds import GraphKind
 
 Links = Int[np.ndarray, "links 2"]
 
@@ -20,6 +22,48 @@ _LARGEST_COMPLETE = 4_000
 
 _TRIES = 100
 """Draws of a random graph until a connected one is found."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The nodes of one limit that are to be linked, and what a rule may need to know for it."""
+
+    n: int
+    """How many; the last is the meter."""
+    limit: str
+    """What messages call it."""
+    rng: np.random.Generator
+    degree: int
+    rewiring: float
+    members: Int[np.ndarray, "members"]
+    """The households behind nodes 0 … n-2."""
+    cables: Callable[[], nx.Graph] | None
+    """Makes the graph of the cables between them, where a feeder is known."""
+    listed: Links | None
+    """What a user's list says."""
+
+
+def links_of(kind: GraphKind, wanted: Wanted) -> Links:
+    """The links between the nodes of one limit, by the rule of that name."""
+    n, limit = wanted.n, wanted.limit
+    match kind:
+        case "complete":
+            return complete_links(n, limit=limit)
+        case "line":
+            return line_links(n)
+        case "ring":
+            return ring_links(n)
+        case "random_regular":
+            return random_regular_links(n, wanted.degree, wanted.rng, limit=limit)
+        case "small_world":
+            return small_world_links(n, wanted.degree, wanted.rewiring, wanted.rng, limit=limit)
+        case "cables":
+            if wanted.cables is None:
+                raise GraphError(limit, "kind 'cables' was given no cable graph", "a feeder that has one")
+            return cable_links(wanted.cables(), wanted.members, limit=limit)
+        case "edges":
+            assert wanted.listed is not None, "the list was read before"
+            return wanted.listed
 
 
 def complete_links(n: int, *, limit: str) -> Links:

@@ -15,7 +15,7 @@ class Checks:
     """Looks at the first solution of every power flow, and at those of every `every`th step; 0: at none."""
 
     def __init__(self, every: int) -> None:
-        self._every = every
+        self.every = every
         self._confirmed: list[PowerFlow] = []
 
     def confirmed(self, power_flow: PowerFlow) -> bool:
@@ -34,7 +34,7 @@ class Checks:
         from grid_cosim.feeder import AGREEMENT_PU
 
         new = not self.confirmed(power_flow)
-        due = self._every > 0 and (new or step % self._every == 0)
+        due = self.every > 0 and (new or step % self.every == 0)
         if not due or not snapshot.converged:
             return float("nan")
         check = power_flow.check(snapshot)

@@ -196,8 +196,8 @@ def test_what_is_given_beside_a_scenario_takes_its_place(tmp_path: Path):
     grid, own_way = FeederSim(), FeederSim()
     grid.init("F", scenario=scenario, feeder=feeder)
     own_way.init("F", scenario=scenario, feeder=feeder, check_every=0, step_size=60, on_divergence="continue")
-    assert (grid._clock.step_size, grid._check_every, grid._on_divergence) == (1800, 2, "stop")
-    assert (own_way._clock.step_size, own_way._check_every, own_way._on_divergence) == (60, 0, "continue")
+    assert (grid._clock.step_size, grid._checks.every, grid._on_divergence) == (1800, 2, "stop")
+    assert (own_way._clock.step_size, own_way._checks.every, own_way._on_divergence) == (60, 0, "continue")
     with pytest.raises(CosimError, match="Give the scenario's file"):
         FeederSim().init("F", scenario=scenario, overrides=["seed=2"])
 

@@ -183,7 +183,7 @@ def test_the_command_shows_and_writes_the_comparison(folders, tmp_path):
     [
         ([], "needs two results at least"),
         (["--names", "a,b,c"], "--names gives 3 names for 1 folders"),
-        (["nowhere"], "there is no status.json"),
+        (["nowhere"], "nowhere: no such folder. Name the results folder of a run"),
         (["{march}", "--controllers", "concensus"], "Did you mean 'consensus'?"),
     ],
 )
