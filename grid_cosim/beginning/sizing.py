@@ -84,7 +84,7 @@ class FreeEvening:
         if peak < 1.0:
             doubts.append(
                 f"without control at most {peak:.0%} of a limit is used, so there is nothing to coordinate: "
-                "lower feeder.limit_share, or raise the shares in devices"
+                "lower feeder.limit_share as far as other loads leave room, or raise the shares in devices"
             )
         return doubts
 
