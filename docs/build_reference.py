@@ -371,6 +371,7 @@ def commands() -> str:
         rows = [("argument or option", "meaning")]
         for parameter in command.params:
             value = parameter.metavar or str(parameter.name).upper()
+            value += "..." if parameter.nargs == -1 else ""
             of_option = "" if getattr(parameter, "is_flag", False) else f" {value}"
             names = ", ".join(parameter.opts) + of_option
             rows.append(

@@ -92,8 +92,8 @@ class ResultsError(GridCosimError):
 class StateError(GridCosimError):
     """A state that cannot be kept in a file, or a file that holds none."""
 
-    def __init__(self, where: str, problem: str) -> None:
-        super().__init__(f"{where}: {problem}")
+    def __init__(self, where: str, problem: str, *, remedy: str | None = None) -> None:
+        super().__init__(f"{where}: {problem}" if remedy is None else f"{where}: {problem}. {remedy}.")
 
 
 class ExportError(GridCosimError):
@@ -101,7 +101,8 @@ class ExportError(GridCosimError):
 
     def __init__(self, to: str, problem: str, *, remedy: str) -> None:
         self.to = to
-        super().__init__(f"Export to {to}: {problem}. {remedy}.")
+        stop = "" if remedy.endswith("?") else "."
+        super().__init__(f"Export to {to}: {problem}. {remedy}{stop}")
 
 
 class GraphError(GridCosimError):

@@ -51,7 +51,11 @@ def load(path: Path, types: Types) -> Any:
         structure = json.loads(arrays[_STRUCTURE].tobytes().decode("utf-8"))
         return _decoded(structure, arrays, types)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise StateError(str(path), f"cannot be read ({type(error).__name__}: {error})") from error
+        raise StateError(
+            str(path),
+            f"cannot be read ({type(error).__name__}: {error})",
+            remedy="Run it anew, without --resume",
+        ) from error
 
 
 def _types(state: Any) -> Iterable[tuple[str, type]]:

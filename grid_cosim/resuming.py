@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +11,7 @@ from typing import Any, Self
 from grid_cosim import pytree
 from grid_cosim.errors import ResultsError
 from grid_cosim.optimum import Schedule
-from grid_cosim.results import Manifest, StoredResults, staged_name
+from grid_cosim.results import Manifest, StoredResults, remove_pieces, staged_name
 
 _SCHEDULE = "schedule.npz"
 _COMPARED = ("versions", "policies", "inputs")
@@ -58,6 +58,13 @@ class Left:
         manifest = Manifest.of(self.folder / controller)
         return manifest.step if manifest is not None and manifest.goes_on else 0
 
+    def _hindrance(self, controller: str) -> str:
+        """Why a controller begins anew although something of it is there."""
+        manifest = Manifest.of(self.folder / controller)
+        if manifest is None or not manifest.hindrance:
+            return ""
+        return f" anew, since its state cannot be kept ({manifest.hindrance})"
+
     @property
     def schedule(self) -> Schedule | None:
         """That of the optimum, if it has been found."""
@@ -75,6 +82,7 @@ class Left:
         for name in self.results.runs:
             steps = self.step(name)
             goes_on = f"goes on after {steps} step{'s' if steps != 1 else ''}" if steps else "begins"
+            goes_on += self._hindrance(name)
             told.append(f"{name} is complete" if self.is_complete(name) else f"{name} {goes_on}")
         return "; ".join(told)
 
@@ -95,6 +103,16 @@ class Left:
             )
 
 
+def given_up(out: Path | str) -> Left | None:
+    """What a new run at `out` would put an end to although it could be gone on from; None if nothing."""
+    try:
+        left = Left.by(out)
+    except ResultsError:
+        return None
+    begun = any(left.is_complete(name) or left.step(name) for name in left.results.runs)
+    return left if begun or left.schedule is not None else None
+
+
 def keep_schedule(folder: Path, schedule: Schedule) -> None:
     """Keep the optimum's schedule while the run is under way; to find it takes a while."""
     path = _schedule_path(folder)
@@ -104,9 +122,11 @@ def keep_schedule(folder: Path, schedule: Schedule) -> None:
     partial.replace(path)
 
 
-def drop_schedule(folder: Path) -> None:
-    """Remove it when all that it said is in the tables."""
+def tidy(folder: Path, controllers: Iterable[str]) -> None:
+    """Remove what complete runs no longer need: the schedule, and pieces where a process was cut off late."""
     _schedule_path(folder).unlink(missing_ok=True)
+    for name in controllers:
+        remove_pieces(folder / name)
 
 
 def _schedule_path(folder: Path) -> Path:

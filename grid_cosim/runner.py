@@ -32,7 +32,7 @@ from grid_cosim.policies.checkpoint import Policy
 from grid_cosim.profiles import LICENCES
 from grid_cosim.report import write_report
 from grid_cosim.results import Basis, Record, Topology, staged_folder, write_description
-from grid_cosim.resuming import Left, drop_schedule, input_files, keep_schedule
+from grid_cosim.resuming import Left, input_files, keep_schedule, tidy
 from grid_cosim.scenario import Scenario
 from grid_cosim.versions import versions
 
@@ -76,6 +76,10 @@ def run(
     neighbourhoods = _assembled(scenario, feeder, fleet, progress, left)
     with staged_folder(out, resume=resume) as folder:
         if left is None:
+            for schedule in _schedules(neighbourhoods.values()):
+                keep_schedule(folder, schedule)
+            save_network(feeder, folder, scenario.time.quarters())
+            # last: whoever is cut off before it has nothing to go on from
             write_description(
                 folder,
                 scenario=described,
@@ -95,9 +99,6 @@ def run(
                     *solver_notes,
                 ],
             )
-            for schedule in _schedules(neighbourhoods.values()):
-                keep_schedule(folder, schedule)
-            save_network(feeder, folder, scenario.time.quarters())
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0 if left is None else left.step(name), scenario.time.n_steps)
             with _leaving_a_note(folder):
@@ -110,7 +111,7 @@ def run(
                     resume=resume,
                     checkpoint_s=checkpoint_s,
                 )
-        drop_schedule(folder)
+        tidy(folder, scenario.controllers)
         results = Results.load(folder)
         write_kpis(results, folder)
         if report:

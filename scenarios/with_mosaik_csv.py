@@ -14,6 +14,7 @@ import mosaik
 
 from grid_cosim.cosim import connect_feeder
 from grid_cosim.cosim.others import needs
+from grid_cosim.errors import MissingExtraError
 from grid_cosim.scenario import load_scenario
 from grid_cosim.scenario.sections import Time
 
@@ -94,4 +95,7 @@ def write_signals(path: Path, time: Time, usable_percent: tuple[float, float]) -
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MissingExtraError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -15,6 +15,7 @@ import pandas as pd
 
 from grid_cosim.cosim import connect_feeder, connect_recorder
 from grid_cosim.cosim.others import needs
+from grid_cosim.errors import MissingExtraError
 from grid_cosim.scenario import load_scenario
 
 SIM_CONFIG = {
@@ -99,4 +100,7 @@ def compared(folder: Path, names: dict[str, str]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MissingExtraError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -18,6 +18,7 @@ import mosaik.util
 
 from grid_cosim.assembly import scenario_feeder
 from grid_cosim.cosim.others import needs
+from grid_cosim.errors import MissingExtraError
 from grid_cosim.feeder import Feeder
 from grid_cosim.feeder.elements import read_plan
 from grid_cosim.scenario import load_scenario
@@ -125,4 +126,7 @@ def compared(noted: dict[int, Any]) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MissingExtraError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from grid_cosim.cli import app
+from grid_cosim.cli.screen import Screen
+from grid_cosim.cli.tables import show_columns
 from grid_cosim.scenario import load_scenario
 
 cli = CliRunner()
@@ -71,3 +75,19 @@ def test_debug_shows_the_error_itself() -> None:
 def test_overrides_reach_the_scenario_in_the_order_given() -> None:
     scenario = load_scenario("cold_evening.toml", ["seed=2", "seed=3"])
     assert scenario.seed == 3
+
+
+@pytest.mark.parametrize(("width", "in_all"), [(80, 4), (120, 2), (1000, 1)])
+def test_tables_wider_than_the_screen_go_on_below_with_nothing_shortened(
+    width: int, in_all: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(width=width, file=io.StringIO())
+    for module in ("screen", "tables"):
+        monkeypatch.setattr(f"grid_cosim.cli.{module}.out", console)
+    columns = {f"controller[a{place}]": [f"{place},111.11", f"{place},222.22"] for place in range(7)}
+    show_columns(Screen(), "Seven", ["energy_above_limit_percent", "total_cost_eur"], columns)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in shown
+    assert shown.count("Seven") == 1
+    assert shown.count("energy_above_limit_percent") == in_all
+    assert all(shown.count(text) == 1 for name in columns for text in (name, *columns[name]))

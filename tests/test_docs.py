@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -249,6 +250,13 @@ def test_commands_and_options_exist(page: Path) -> None:
         assert command in commands, command
         known = {option for parameter in commands[command].params for option in parameter.opts} | {"--help"}
         assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"{command}{rest}"
+
+
+@every_page
+def test_times_in_commands_are_in_the_run(page: Path) -> None:
+    time = load_scenario(ROOT / "scenarios" / "cold_evening.toml").time
+    for text in re.findall(r"export runs/cold_evening [^\n`]*--time (\S+)", page.read_text(encoding="utf-8")):
+        assert time.start <= datetime.fromisoformat(text) < time.start + timedelta(hours=time.hours), text
 
 
 def test_the_readme_shows_every_command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import shutil
 import signal
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -273,3 +274,80 @@ def test_two_processes_do_not_write_the_same_results(tmp_path: Path) -> None:
         again()
     again()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_system_without_locks_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with staged_folder(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").is_dir()
+
+
+def test_a_lock_that_its_holder_has_just_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a third process could lock the file that takes its place."""
+
+    def late(file: IO[str]) -> bool:
+        (tmp_path / ".out.lock").unlink()
+        return True
+
+    monkeypatch.setattr("grid_cosim.results.staging._lock", late)
+    with pytest.raises(ResultsError, match="another process is writing"), staged_folder(tmp_path / "out"):
+        pass
+
+
+def test_what_another_process_has_completed_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    def resumed() -> None:
+        with staged_folder(tmp_path / "out", resume=True) as folder:
+            folder.mkdir()
+
+    with staged_folder(tmp_path / "out"):
+        pass
+    with pytest.raises(ResultsError, match="out: is complete by now"):
+        resumed()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_not_yet_described_is_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would end without its network, which only a beginning writes."""
+
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("grid_cosim.runner.save_network", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(evening(["uncontrolled"]), out=tmp_path / "out", feeder=busy(4), report=False)
+    with pytest.raises(ResultsError, match="holds nothing to go on from"):
+        Left.by(tmp_path / "out")
+
+
+def test_a_new_run_says_what_it_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path)
+    changes = ["controllers=['uncontrolled', 'independent']"]
+    stopped(load_scenario("study.toml", changes), tmp_path / "out", ("independent", 2))
+    pieces_of_another_end = tmp_path / "out.partial" / "uncontrolled" / "parts"
+    pieces_of_another_end.mkdir()
+    command = ("run", "study.toml", "--set", *changes, "--out", "out")
+    shutil.copytree("out.partial", "other.partial")
+    runs(grid_cosim(*command[:-1], "other", "--resume"))
+    assert not (tmp_path / "other" / "uncontrolled" / "parts").exists()
+    said = runs(grid_cosim(*command))
+    assert "out.partial (uncontrolled is complete; independent goes on after 2 steps) is given up" in said
+    assert "given up" not in runs(grid_cosim(*command))
+
+
+def test_why_a_controller_begins_anew_is_said(tmp_path: Path) -> None:
+    described = synthetic_results(n_steps=1)
+    name = next(iter(described.runs))
+    (tmp_path / name / "parts").mkdir(parents=True)
+    Manifest(step=3, hindrance="run.controller: is a lock").commit(tmp_path / name)
+    unfinished = {name: dataclasses.replace(described.runs[name], status="interrupted")}
+    said = Left(tmp_path, dataclasses.replace(described, runs=unfinished)).said
+    assert said == f"{name} begins anew, since its state cannot be kept (run.controller: is a lock)"

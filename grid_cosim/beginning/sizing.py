@@ -1,8 +1,8 @@
 """How many homes get a car and a heat pump, so that a network's evening is hard, and can be managed.
 
-Hard: without control some limit is overloaded by a fifth or more. To be managed: what is asked for within any
-twelve hours fits through every limit, with room to spare, and so does at any time what is neither a car's nor
-a heat pump's; only when the rest is drawn has to change.
+Hard: without control some limit is overloaded by a fifth or more, by what is drawn in kW; AC comes near that.
+To be managed: what is asked for within any twelve hours fits through every limit, with room to spare, and so
+does at any time what is neither a car's nor a heat pump's; only when the rest is drawn has to change.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def benchmark(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY]...",
+            metavar="STUDY",
             help="consensus, scaling, rounds, steps, optimum, or a TOML file of that name with sizes and "
             "seeds of your own; all if left out.",
             autocompletion=completion.studies,

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from grid_cosim.cli import completion
 from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
-from grid_cosim.cli.tables import number
+from grid_cosim.cli.tables import number, show_columns
 from grid_cosim.errors import GridCosimError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def compare(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN_A RUN_B ...", help="Results folders.", autocompletion=completion.runs),
+        typer.Argument(metavar="RUN", help="Results folders, two or more.", autocompletion=completion.runs),
     ],
     names: Annotated[
         str | None, typer.Option(help="What to call them, comma-separated; their folders if left out.")
@@ -103,7 +103,7 @@ def _show_settings(screen: Screen, found: Comparison) -> None:
         return
     table = _table("What differs in the scenario")
     for name in found.results:
-        table.add_column(name, overflow="fold")
+        table.add_column(_escaped(name), overflow="fold")
     for path, values in found.settings.iterrows():
         table.add_row(str(path), *(_escaped(value) for value in values))
     screen.table(table)
@@ -113,17 +113,11 @@ def _show(screen: Screen, found: Comparison, controller: str) -> None:
     """KPIs of a controller, and for two results by how much the second is more."""
     values = found.of(controller)
     values = values.loc[[name for name in found.told if values.loc[name].notna().any()]]
-    two = len(values.columns) == 2
-    table = _table(controller)
-    for name in values.columns:
-        table.add_column(name, justify="right")
-    if two:
-        table.add_column("change", justify="right")
-    for kpi, row in values.iterrows():
-        cells = [number(value) for value in row]
-        change = row.iloc[-1] - row.iloc[0]
-        table.add_row(str(kpi), *cells, *([f"{'+' if change > 0.0 else ''}{number(change)}"] if two else []))
-    screen.table(table)
+    columns = {str(name): [number(value) for value in values[name]] for name in values.columns}
+    if len(columns) == 2:
+        change = values.iloc[:, 1] - values.iloc[:, 0]
+        columns["change"] = [f"{'+' if value > 0.0 else ''}{number(value)}" for value in change]
+    show_columns(screen, controller, [str(kpi) for kpi in values.index], columns)
 
 
 def _table(title: str) -> Table:

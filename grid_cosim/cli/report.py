@@ -18,7 +18,7 @@ def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN_A [RUN_B ...]",
+            metavar="RUN",
             help="Results folders of earlier runs; several are put on one page.",
             autocompletion=completion.runs,
         ),

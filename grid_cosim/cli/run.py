@@ -86,11 +86,16 @@ def run(
 
     check_source(loaded.feeder.source)  # before what takes seconds to import
 
-    from grid_cosim.resuming import Left
+    from grid_cosim.resuming import Left, given_up
     from grid_cosim.runner import run as run_scenario
 
     if resume:
         screen.say(f"Resuming: {Left.by(target).said}")
+    elif (lost := given_up(target)) is not None:
+        screen.note(
+            f"Beginning anew: {lost.folder} ({lost.said}) is given up; "
+            "Ctrl-C now, and the same command with --resume goes on from there."
+        )
     with screen.bars() as bars:
         preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)
         tasks: dict[str, Any] = {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
-from grid_cosim.cli.screen import Screen
+from grid_cosim.cli.screen import Screen, out
 
 
 def show_results(results: Any, screen: Screen) -> None:
@@ -18,7 +21,7 @@ def show_results(results: Any, screen: Screen) -> None:
     for warning in warnings(results):
         screen.warn(warning)
     if screen.for_people:
-        screen.table(_kpis(results))
+        show_columns(screen, results.basis.title, *_kpis(results))
 
 
 def results_document(results: Any, folder: Path) -> dict[str, Any]:
@@ -35,23 +38,48 @@ def results_document(results: Any, folder: Path) -> dict[str, Any]:
     }
 
 
-def _kpis(results: Any) -> Table:
-    """One column per controller, good values green, bad ones red."""
+def show_columns(
+    screen: Screen, title: str, labels: Sequence[str], columns: Mapping[str, Sequence[str]]
+) -> None:
+    """A table with a label before each row; where it is too wide, further ones below with the same labels."""
+    left = dict(columns)
+    while left:
+        part = dict(left)
+        while len(part) > 1 and _width(_table(title, labels, part)) > out.width:
+            part.popitem()
+        screen.table(_table(title, labels, part))
+        left = {name: cells for name, cells in left.items() if name not in part}
+        title = ""
+
+
+def _table(title: str, labels: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Table:
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("")
+    for name in columns:
+        table.add_column(escape(name), justify="right")
+    for label, *cells in zip(labels, *columns.values(), strict=True):
+        table.add_row(label, *cells)
+    return table
+
+
+def _width(table: Table) -> int:
+    """How wide it would be if nothing were shortened."""
+    return Measurement.get(out, out.options.update(max_width=10_000), table).maximum
+
+
+def _kpis(results: Any) -> tuple[list[str], dict[str, list[str]]]:
+    """Names, and by controller the values: good ones green, bad ones red."""
     from grid_cosim.metrics import is_good, kpis, told, voltage_band
 
     values, band = kpis(results), voltage_band(results)
-    table = Table(title=results.basis.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    table.add_column("")
-    for controller in values:
-        table.add_column(controller, justify="right")
-    for name in told(values):
-        cells = []
-        for controller, run_values in values.items():
-            good = is_good(name, controller, values, band)
-            colour = {True: "green", False: "red", None: "default"}[good]
-            cells.append(f"[{colour}]{number(run_values[name])}[/]")
-        table.add_row(name, *cells)
-    return table
+    colours = {True: "green", False: "red", None: "default"}
+    names = list(told(values))
+    return names, {
+        controller: [
+            f"[{colours[is_good(name, controller, values, band)]}]{number(of_run[name])}[/]" for name in names
+        ]
+        for controller, of_run in values.items()
+    }
 
 
 def number(value: float) -> str:

@@ -106,7 +106,8 @@ class DistrictSim(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik's ty
                 raise CosimError(
                     "DistrictSim",
                     f"at {time} it still waits for what others have to say about {self._time}",
-                    remedy="Connect `told` of each district to `heard` of all others, to earlier ones weakly",
+                    remedy="Connect `told` of each district to `heard` of all others, to earlier ones "
+                    "weakly; start all with the same scenario and `districts`",
                 )
             self._time = time
             known = dict(inputs) | {_NEIGHBOURHOOD: self._with_those_elsewhere(told)}

@@ -59,10 +59,11 @@ def export(
     `ResultsError` where the results folder lacks what it takes.
     """
     if to not in FORMATS:
+        near = near_matches(to, FORMATS)
         raise ExportError(
             to,
             "there is no such format",
-            remedy=f"Choose one of {', '.join(FORMATS)}{near_matches(to, FORMATS)}",
+            remedy=f"Choose one of {', '.join(FORMATS)}" + (f".{near}" if near else ""),
         )
     if (step is not None or time is not None) and not FORMATS[to].step:
         of_one = ", ".join(name for name, row in FORMATS.items() if row.step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import shutil
@@ -28,6 +29,10 @@ def staged_name(path: Path | str) -> Path:
     return final.with_name(final.name + ".partial")
 
 
+_HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+"""What the systems say of a file that another process has locked."""
+
+
 @contextmanager
 def staged_folder(path: Path | str, *, resume: bool = False) -> Iterator[Path]:
     """Give a folder to fill that takes the name `path` when all is well, and keeps `<path>.partial` when not.
@@ -41,6 +46,8 @@ def staged_folder(path: Path | str, *, resume: bool = False) -> Iterator[Path]:
     with _alone(final):
         if not resume:
             _empty(staged)
+        elif not staged.is_dir():  # another process had it, and has ended just now
+            raise ResultsError(path, "is complete by now", remedy="Open it; there is nothing to go on from")
         yield staged
         _refuse_foreign(final)
         if final.exists():
@@ -82,16 +89,12 @@ def _alone(final: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(final, error) from error
     with file:
-        try:
-            _lock(file)
-            if not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                raise OSError("removed by who held it")
-        except OSError as error:
+        if not _lock(file) or not _is_still(path, file):
             raise ResultsError(
                 final,
                 "another process is writing there",
                 remedy="Wait until it has ended, or choose another folder with --out",
-            ) from error
+            )
         try:
             yield
         finally:
@@ -99,14 +102,26 @@ def _alone(final: Path) -> Iterator[None]:
                 path.unlink(missing_ok=True)
 
 
-def _lock(file: IO[str]) -> None:
-    """Raise `OSError` where another process has locked the file."""
-    if os.name == "nt":
-        windows = importlib.import_module("msvcrt")
-        windows.locking(file.fileno(), windows.LK_NBLCK, 1)
-    else:
-        posix = importlib.import_module("fcntl")
-        posix.flock(file.fileno(), posix.LOCK_EX | posix.LOCK_NB)
+def _lock(file: IO[str]) -> bool:
+    """Lock a file, and say whether we have it; on a file system without locks everybody has."""
+    try:
+        if os.name == "nt":
+            windows = importlib.import_module("msvcrt")
+            windows.locking(file.fileno(), windows.LK_NBLCK, 1)
+        else:
+            posix = importlib.import_module("fcntl")
+            posix.flock(file.fileno(), posix.LOCK_EX | posix.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _HELD
+    return True
+
+
+def _is_still(path: Path, file: IO[str]) -> bool:
+    """Whether an open file is what lies at `path`; who held it before us has removed it at the end."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _refuse_foreign(path: Path) -> None:

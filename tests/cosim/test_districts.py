@@ -230,6 +230,6 @@ def test_a_negotiation_that_nobody_answers_ends_with_the_world():
     districts.init("D", neighbourhood=small_neighbourhood(small_feeder(), n_steps=2))
     districts.create(1, "Neighbourhood")
     assert districts.step(0, {}, 900) == 900
-    with pytest.raises(CosimError, match="at 900 it still waits for what others have to say about 0"):
+    with pytest.raises(CosimError, match=r"at 900 it still waits .* about 0\. .* same scenario"):
         districts.step(900, {}, 900)
     districts.finalize()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from grid_cosim.cosim.others import needs
 from grid_cosim.errors import MissingExtraError
+from grid_cosim.shipped import shipped
 from tests.builders import street
 from tests.scripts import quiet_world, script
 
@@ -86,3 +89,19 @@ def test_a_missing_package_names_the_extra():
     needs("mosaik_csv", "mosaik_hdf5", "mosaik_components.pandapower")
     with pytest.raises(MissingExtraError, match=r"no_such_simulator.*pip install 'grid-cosim\[mosaik\]'"):
         needs("no_such_simulator")
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("with_mosaik_csv", "mosaik_csv"),
+        ("with_mosaik_hdf5", "mosaik_hdf5"),
+        ("with_mosaik_pandapower", "mosaik_components.pandapower"),
+    ],
+)
+def test_a_script_without_its_package_ends_with_one_message(
+    name: str, module: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(SystemExit, match=rf"^error: .*{module}.* 'grid-cosim\[mosaik\]'$"):
+        runpy.run_path(str(shipped("scenarios") / f"{name}.py"), run_name="__main__")

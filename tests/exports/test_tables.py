@@ -149,7 +149,7 @@ def test_the_command_writes_and_says_where(results: Results, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("to", "asked", "message"),
     [
-        ("open-dss", {}, "no such format. Choose one of parquet, .* Did you mean 'opendss'"),
+        ("open-dss", {}, r"no such format. Choose one of parquet, .*, hdf5\. Did you mean 'opendss'\?$"),
         (
             "csv",
             {"controller": "optimum"},
