@@ -1,6 +1,6 @@
 """Every network that a newcomer might bring: each either runs, or is refused with a reason.
 
-    python benchmarks/own_networks.py [--only TEXT] [--markdown]
+    python benchmarks/own_networks.py [--only TEXT]
 
 For each: `grid-cosim new`, then two hours of that study under `uncontrolled` and `consensus`. Takes about
 half an hour on a busy machine. pandapower's own networks are handed over as files, as a user's would be.
@@ -32,17 +32,22 @@ from grid_cosim.scenario import load_scenario
 SIMBENCH = (
     "1-LV-rural1--0-sw",
     "1-LV-rural2--2-no_sw",
+    "1-LV-rural3--1-sw",
     "1-LV-semiurb4--1-sw",
     "1-LV-semiurb5--2-no_sw",
     "1-LV-urban6--2-sw",
     "1-MV-rural--0-sw",
+    "1-MV-semiurb--1-no_sw",
+    "1-MV-urban--1-sw",
     "1-MV-comm--2-no_sw",
     "1-MVLV-semiurb-5.220-0-sw",
     "1-MVLV-urban-6.305-2-no_sw",
     "1-HV-mixed--0-no_sw",
     "1-HVMV-urban-2.203-0-no_sw",
+    "1-EHVHV-mixed-1-0-no_sw",
+    "1-EHV-mixed--0-sw",
 )
-OTHERS = ("case33bw", "case118", "create_cigre_network_hv", "example_simple", "GBreducednetwork")
+OTHERS = ("case14", "case33bw", "case118", "create_cigre_network_hv", "example_simple", "GBreducednetwork")
 SHORT = ["time.hours=2", "time.start=2016-01-04T18:00:00", 'controllers=["uncontrolled","consensus"]']
 
 
@@ -217,6 +222,7 @@ def tried(name: str, source: str, folder: Path) -> Outcome:
         peak = {c: values["peak_loading_percent"] for c, values in kpis(results).items()}
         doubtful = [f.what for f in found.findings if f.severity == "doubtful"]
         share = study.sizing.limit_share
+        doubtful += study.evening.doubts(share)
         why = f"{peak['uncontrolled']:.0f} → {peak['consensus']:.0f} % at {share:.0%}" + "".join(
             f"; {what}" for what in doubtful
         )
@@ -231,7 +237,9 @@ def tried(name: str, source: str, folder: Path) -> Outcome:
 def main() -> None:
     """Try all of them and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="only networks whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="only networks whose name contains this, or one of several between |"
+    )
     only = parser.parse_args().only
     print(
         "| network | homes | limits | | peak without control → with consensus, at the share of the rating; "
@@ -240,7 +248,7 @@ def main() -> None:
     print("|---|---:|---:|---|---|---:|")
     with tempfile.TemporaryDirectory() as saved:
         for name, source in networks(Path(saved)):
-            if only not in name:
+            if not any(part in name for part in only.split("|")):
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 o = tried(name, source, Path(folder))

@@ -115,7 +115,7 @@ SERIES = [
     (_cell("a lot"), "line 72 (2016-01-04 17:30:00): 'a lot' is not a number. Write decimals with a point"),
     (_gap, "line 72: nothing between 2016-01-04 17:15:00 and 2016-01-04 17:45:00"),
     (_twice, "line 73: 2016-01-04 17:30:00 occurs twice"),
-    (_short, "but the run needs 2016-01-04 17:00:00 to 2016-01-04 18:00:00. Move the start"),
+    (_short, "but the run needs 2016-01-04 17:00:00 to 2016-01-04 18:00:00. Move time.start"),
     (_berlin, "If the clock change is to blame, use standard time all year, write the offset (+01:00), or"),
 ]
 

@@ -67,8 +67,8 @@ def test_everything_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) 
             "line 3: device is 'electric_vehicel', expected a kind whose section",
             "line 4: p_max_kw is 'eleven', expected a number from 0.5 to 50",
             "line 5: p_max_kw is 1100, expected a number from 0.5 to 50",
-            "line 6: 'Home 2' has a electric_vehicle in line 5 already",
-            "line 7: a electric_vehicle has no capacity_kwh. Known: p_max_kw, daily_kwh",
+            "line 6: 'Home 2' has an electric_vehicle in line 5 already",
+            "line 7: an electric_vehicle has no capacity_kwh. Known: p_max_kw, daily_kwh",
             "line 8: 1 more cells than the header has (a decimal comma?",
             "line 9: device is 'pv', expected a kind whose section of the scenario says share = \"table\"",
         ),
@@ -93,11 +93,78 @@ def test_a_header_that_does_not_serve_is_refused(tmp_path: Path, text: str, mess
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, "load,device\nMüller,battery\n", encoding="cp1252")
-    with pytest.raises(ScenarioError, match="save it as CSV UTF-8"):
-        read_device_table(path, HOMES, KINDS)
+    path = written(tmp_path, "")
+    for data in (b"PK\x03\x04\x00", b"load,device\nHo\x00me,battery\n", b"load,device\nHome\x81\xff\n"):
+        path.write_bytes(data)
+        with pytest.raises(ScenarioError, match="save it as CSV UTF-8"):
+            read_device_table(path, HOMES, KINDS)
+    with pytest.raises(ScenarioError, match="this is a folder"):
+        read_device_table(tmp_path, HOMES, KINDS)
     with pytest.raises(ScenarioError, match=r"no such file. Did you mean 'devices.csv'"):
         read_device_table(tmp_path / "device.csv", HOMES, KINDS)
+
+
+NAMES = ("Hauptstraße 5", "A, B", "#1", " Home 1", "two\nlines")
+
+
+@pytest.mark.parametrize(
+    ("data", "home", "p_max_kw"),
+    [
+        ("load;device;p_max_kw\r\nHauptstraße 5;battery;3,5\r\n".encode("cp1252"), 0, 3.5),
+        ("\ufeffload;device;p_max_kw\r\nHauptstraße 5;battery;3.5\r\n".encode(), 0, 3.5),
+        ("load,device,p_max_kw\r\nHauptstraße 5,battery,3.5\r\n".encode("utf-16"), 0, 3.5),
+        (b'"load";"device";"p_max_kw"\n"A, B";"battery";"3,5"\n;;\n;;\n\n', 1, 3.5),
+        (b"load,device,p_max_kw,,\n# a note\n#1,battery,3.5,,\n,,,,\n", 2, 3.5),
+        (b"load,device,p_max_kw\nHome 1 ,battery, 3.5 \n", 3, 3.5),
+        (b'load,device,p_max_kw\n"two\nlines",battery,.35e1\n', 4, 3.5),
+    ],
+    ids=["cp1252", "mark", "utf-16", "quoted", "empty columns", "spaces", "line break"],
+)
+def test_what_spreadsheets_make_of_a_table_is_read(
+    tmp_path: Path, data: bytes, home: int, p_max_kw: float
+) -> None:
+    path = tmp_path / "devices.csv"
+    path.write_bytes(data)
+    listed = read_device_table(path, NAMES, {"battery"})["battery"]
+    assert listed.owners.nonzero()[0].tolist() == [home]
+    assert listed.given["p_max_kw"][home] == p_max_kw
+
+
+def test_names_that_differ_in_a_space_are_told_apart(tmp_path: Path) -> None:
+    table = written(tmp_path, "load,device\nHome 1 ,battery\n")
+    assert read_device_table(table, ["Home 1", "Home 1 "], {"battery"})["battery"].owners.tolist() == [
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("load\tdevice\nHome 1\tbattery\n", "separated by tabs, expected commas or semicolons"),
+        (",load,device\n0,Home 1,battery\n", "column 1 has no name; name it as below, or remove it"),
+        (
+            "load,device,P_max_kW\nHome 1,battery,3\n",
+            "no device has such a parameter. Did you mean 'p_max_kw'",
+        ),
+        ('load,device\nHome 1,battery\n"Home 2,battery\n', "line 3: not CSV (unexpected end of data); is a"),
+        (
+            'load,device,p_max_kw\nHome 1,battery,"3,5"\n',
+            "p_max_kw is '3,5', expected a number from 0.1 to 100 (with",
+        ),
+        ("load,device,p_max_kw\nHome 1,battery,1_0\n", "line 2: p_max_kw is '1_0', expected a number"),
+        ("load,device,p_max_kw\nHome 1,battery,NaN\n", "line 2: p_max_kw is 'NaN', expected a number"),
+        ("load,device,p_max_kw\nHome 1,battery,-3\n", "line 2: p_max_kw is -3, expected a number"),
+        (
+            "load,device,arrival_hour\nHome 1,electric_vehicle,17:30\n",
+            "arrival_hour is '17:30', expected a number from 13 to 23.75 (hours: 17.5)",
+        ),
+    ],
+)
+def test_a_table_that_does_not_serve_is_told_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        read_device_table(written(tmp_path, text), HOMES, {"battery", "electric_vehicle"})
+    assert message in str(caught.value)
 
 
 # what comes of it

@@ -17,7 +17,9 @@ from typer.main import get_command
 
 from grid_cosim import Results, kpis
 from grid_cosim.cli import app, completion
+from grid_cosim.cli.run import default_folder
 from grid_cosim.cli.screen import plain
+from grid_cosim.errors import GridCosimError
 from tests.results.builders import street_topology, synthetic_results
 from tests.study import grid_cosim, lay_out, runs, study
 
@@ -265,7 +267,12 @@ def test_reading_a_scenario_loads_neither_torch_nor_pandapower_nor_any_other_hea
         (completion.settings, "limits.transformers=", ["true", "false"]),
         (completion.settings, "feeder.source=schutterwald:13", ["schutterwald:13"]),
         (completion.settings, "feeder.source=simbench:1-LV-rural3--2-n", ["simbench:1-LV-rural3--2-no_sw"]),
+        (completion.settings, "feeder.source=pandapower:mv", ["pandapower:mv_oberrhein"]),
         (completion.settings, "nothing.like=", []),
+        (completion.sources, "simbench:1-LV-rural3--2-n", ["simbench:1-LV-rural3--2-no_sw"]),
+        (completion.sources, "pandapower:mv", ["pandapower:mv_oberrhein"]),
+        (completion.sources, "schutterwald:13", ["schutterwald:13"]),
+        (completion.formats, "pan", ["pandapower", "pandapower-series"]),
     ],
 )
 def test_tab_offers_what_may_follow(offer, typed: str, offered: list[str], tmp_path, monkeypatch) -> None:
@@ -283,6 +290,12 @@ def test_tab_offers_files_and_folders(tmp_path: Path, monkeypatch: pytest.Monkey
     assert completion.recipes("") == ["a.toml", "mine/"]
     assert completion.recipes("mine/b") == ["mine/b.toml"]
     assert completion.runs("") == ["mine"]
+    for name in ("net.json", "mine/net.xlsx"):
+        (tmp_path / name).touch()
+    assert completion.sources("ne") == ["net.json"]
+    assert completion.sources("mine/") == ["mine/net.xlsx"]
+    monkeypatch.setenv("_GRID_COSIM_HEAD", "pandapower:")
+    assert completion.sources("mv") == ["mv_oberrhein"]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +316,21 @@ def test_words_that_bash_has_split_are_one_again(words: str, typed: str | None, 
     completion.join_bash_words(environ)
     assert environ.get("_GRID_COSIM_HEAD") == typed
     assert (int(environ["COMP_CWORD"]), environ["COMP_WORDS"].split("\n")[at:]) == (at, [left])
+
+
+def test_scenarios_of_one_name_get_results_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [default_folder(Path(name)) for name in ("a/scenario.toml", "b/scenario.toml", "c/mine.toml")]
+    assert folders == [Path("runs/a"), Path("runs/b"), Path("runs/mine")]
+    assert default_folder(Path("scenario.toml")) == Path("runs") / tmp_path.name
+    assert default_folder(Path("cold_evening")) == Path("runs/cold_evening")
+    kept = tmp_path / "runs" / "a" / "scenario.toml"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    with pytest.raises(GridCosimError, match="is that of the results in"):
+        default_folder(kept)
 
 
 def test_no_arguments_show_the_help_and_end_with_2() -> None:

@@ -1,8 +1,8 @@
 """How many homes get a car and a heat pump, so that a network's evening is hard, and can be managed.
 
 Hard: without control some limit is overloaded by a fifth or more, by what is drawn in kW; AC comes near that.
-To be managed: what is asked for within any twelve hours fits through every limit, with room to spare; only
-when it is drawn has to change.
+To be managed: what is asked for within any twelve hours fits through every limit, with room to spare, and so
+does at any time what is neither a car's nor a heat pump's; only when the rest is drawn has to change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from grid_cosim.scenario import Scenario
 HARD = 1.2
 """Least peak, per limit, that makes a study."""
 MANAGEABLE = 0.85
-"""Most that may be asked for within `WINDOW_H` hours, per limit."""
+"""Most, per limit, that may be asked for within `WINDOW_H` hours, and at any time by all but cars and heat
+pumps."""
 WINDOW_H = 12.0
 _PEAK = 1.3
 """Peak for which the limit is lowered where nothing else makes one hard."""
@@ -33,6 +34,8 @@ _USUAL = 2
 """Place in the ladder of what is taken first where the limit has to give."""
 _TOO_HARD = 2.0
 """Peak, per limit, beyond which the estimate has missed something."""
+LOWEST_VM_PU = 0.9
+"""Lower end of the voltage band (EN 50160), as `limits.vm_min_pu` unless set."""
 _STEPS = 20
 """The limit's share is rounded up to a twentieth."""
 
@@ -57,6 +60,34 @@ class FreeEvening:
     lowest_vm_pu: float
     unsolved_steps: int
 
+    def doubts(self, limit_share: float) -> list[str]:
+        """What somebody must know who runs a scenario in which transformers alone are limits."""
+        over = int((self.line_percent > 100.0).sum())
+        peak = float(np.nanmax(self.limit_percent)) / 100.0 / limit_share
+        doubts = []
+        if over:
+            doubts.append(
+                f"without control {over} of {len(self.line_percent)} lines come above their rating, up to "
+                f"{np.nanmax(self.line_percent):.0f} %, and lines are no limits in this scenario: "
+                'limits.lines = "near" makes limits of those'
+            )
+        if self.lowest_vm_pu < LOWEST_VM_PU:
+            doubts.append(
+                f"without control the voltage falls to {self.lowest_vm_pu:.3f} pu, and voltages are no "
+                'limits in this scenario: limits.voltage = "near" makes limits of those near it'
+            )
+        if self.unsolved_steps:
+            doubts.append(
+                f"{self.unsolved_steps} steps without control have no AC solution and are left out: the "
+                "demand is far beyond what the network carries"
+            )
+        if peak < 1.0:
+            doubts.append(
+                f"without control at most {peak:.0%} of a limit is used, so there is nothing to coordinate: "
+                "lower feeder.limit_share as far as other loads leave room, or raise the shares in devices"
+            )
+        return doubts
+
 
 class _Ratio(NamedTuple):
     """Of what the limits carry, by the worst of them."""
@@ -66,11 +97,19 @@ class _Ratio(NamedTuple):
     """Of the worst `WINDOW_H` hours."""
     fed_in: float
     """Of generation, at its highest; below zero where there never is more than demand."""
+    fixed: float
+    """Of what cars and heat pumps have no part in, at its highest."""
 
     @property
     def limit_share(self) -> float:
-        """The limit's share at which the peak is as wanted; what is fed in, and every home needs, fits."""
-        least = max(self.peak / _PEAK, self.mean / MANAGEABLE, self.fed_in / MANAGEABLE, 1.0 / _STEPS)
+        """The limit's share at which the peak is as wanted, and what is fed in, needed or fixed fits."""
+        least = max(
+            self.peak / _PEAK,
+            self.mean / MANAGEABLE,
+            self.fed_in / MANAGEABLE,
+            self.fixed / MANAGEABLE,
+            1.0 / _STEPS,
+        )
         return math.ceil(_STEPS * least) / _STEPS
 
 
@@ -84,12 +123,18 @@ def sized(feeder: Feeder, everything: Scenario) -> Sizing:
     own_pumps = feeder.has_heat_pump is not None
     besides, car, pump, limit_kw = _on_limits(everything, feeder, fleet)
     window = max(1, round(WINDOW_H / fleet.dt_h))
+    fixed = float((besides / limit_kw[:, None]).max())
     ratios = []
     for car_share, pump_share in _LADDER:
         drawn = besides + car_share * car + (1.0 if own_pumps else pump_share) * pump
         share = drawn / limit_kw[:, None]
         ratios.append(
-            _Ratio(float(share.max()), float(_running_mean(share, window).max()), -float(share.min()))
+            _Ratio(
+                peak=float(share.max()),
+                mean=float(_running_mean(share, window).max()),
+                fed_in=-float(share.min()),
+                fixed=fixed,
+            )
         )
 
     def at(place: int, limit_share: float) -> Sizing:
@@ -97,7 +142,7 @@ def sized(feeder: Feeder, everything: Scenario) -> Sizing:
         return Sizing(car_share, None if own_pumps else pump_share, limit_share)
 
     for place, of in enumerate(ratios):
-        if of.peak >= HARD and of.mean <= MANAGEABLE:
+        if of.peak >= HARD and max(of.mean, of.fixed) <= MANAGEABLE:
             return at(place, 1.0)
     last = len(_LADDER) - 1
     for place in (last,) if ratios[last].peak < HARD else (_USUAL, 0):

@@ -172,7 +172,8 @@ def _beside(section: str, key: str, study: Study) -> str:
     shared = "share of the homes"
     limit_text = "of every transformer's rating"
     if limit < 1.0:
-        limit_text += "; what is left of it makes the evening hard, which the whole would not"
+        hard = float(np.nanmax(study.evening.limit_percent)) >= 100.0 * limit
+        limit_text += "; what is left of it makes the evening hard, which the whole would not" * hard
     elif limit > 1.0:
         limit_text += "; the whole rating would not carry what these homes need within half a day"
     return {

@@ -44,6 +44,21 @@ def controllers(incomplete: str) -> list[str]:
     return [",".join([*before, name]) for name in CONTROLLERS if name not in before]
 
 
+def sources(incomplete: str) -> list[str]:
+    """Feeders by name, and network files and folders from here."""
+    head = os.environ.get(_HEAD, "")
+    typed = head + incomplete
+    offered = [*_values("feeder.source"), *dict.fromkeys(_beside(typed, ".json") + _beside(typed, ".xlsx"))]
+    return [word.removeprefix(head) for word in offered if word.startswith(typed)]
+
+
+def formats(_: str) -> list[str]:
+    """Formats of `grid-cosim export`."""
+    from grid_cosim.exports.formats import FORMATS
+
+    return list(FORMATS)
+
+
 def settings(incomplete: str) -> list[str]:
     """Paths of settings up to their `=`, and after it what they may be, where that is known."""
     head = os.environ.get(_HEAD, "")
@@ -104,10 +119,11 @@ def _paths(section: Any = None, before: str = "") -> Iterable[str]:
 def _values(path: str) -> list[str]:
     """What the setting at that path may be."""
     if path == "feeder.source":
-        from grid_cosim.feeder.catalogue import list_feeders, simbench_codes
+        from grid_cosim.feeder.catalogue import PANDAPOWER_NETWORKS, list_feeders, simbench_codes
 
         known = [feeder.name for feeder in list_feeders()]
-        return [*known, *(f"simbench:{code}" for code in simbench_codes() if f"simbench:{code}" not in known)]
+        known += [f"pandapower:{name}" for name in PANDAPOWER_NETWORKS]
+        return list(dict.fromkeys([*known, *(f"simbench:{code}" for code in simbench_codes())]))
     from grid_cosim.scenario import Scenario
 
     field: Any = None

@@ -18,7 +18,15 @@ def export(
         Path,
         typer.Argument(metavar="RUN", help="Results folder of a run.", autocompletion=completion.runs),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help=f"One of {', '.join(FORMATS)}.",
+            autocompletion=completion.formats,
+        ),
+    ],
     target: Annotated[
         Path | None, typer.Option("--out", help="Folder to write; RUN/exports/FORMAT if left out.")
     ] = None,

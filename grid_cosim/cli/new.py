@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grid_cosim.cli import completion
 from grid_cosim.cli.boundary import Debug, Json, Quiet, Screen, bounded
 
 
@@ -18,7 +19,8 @@ def new(
         str,
         typer.Option(
             help="The network: a pandapower file (.json, .xlsx), simbench:<code>, pandapower:<function>, or "
-            "a name that `grid-cosim feeders` lists."
+            "a name that `grid-cosim feeders` lists.",
+            autocompletion=completion.sources,
         ),
     ],
     kw_per_home: Annotated[
@@ -38,6 +40,8 @@ def new(
         grid-cosim new village --feeder simbench:1-LV-rural3--2-no_sw
         grid-cosim new town --feeder pandapower:mv_oberrhein --kw-per-home 2.5
     """
+    import numpy as np
+
     from grid_cosim.beginning import begin
     from grid_cosim.beginning.begin import told
 
@@ -58,12 +62,15 @@ def new(
         else:
             screen.note(f"note: {told(finding)}")
     assert found.feeder is not None, "what is refused raises"
-    limits, evening = found.feeder.limits, written.evening
-    worst = int(evening.limit_percent.argmax())
+    limits, evening, share = found.feeder.limits, written.evening, written.sizing.limit_share
+    for doubt in evening.doubts(share):
+        screen.warn(doubt)
+    worst = int(np.nanargmax(evening.limit_percent))
     of = f"{limits.n_limits} limits" if limits.n_limits > 1 else "1 limit"
+    allowed = "" if share == 1.0 else f", of which the scenario allows {share:.0%}"
     screen.say(
-        f"\n{found.feeder.n_households:,} homes ({found.rule}) behind {of}. Without "
-        f"control {limits.names[worst]} would come to {evening.limit_percent[worst]:.0f} % of its rating."
+        f"\n{found.feeder.n_households:,} homes ({found.rule}) behind {of}. Without control "
+        f"{limits.names[worst]} would come to {evening.limit_percent[worst]:.0f} % of its rating{allowed}."
     )
     screen.say(f"Wrote {written.folder}. Run it with\n")
     screen.say(f"    grid-cosim run {written.scenario} --out {written.folder / 'results'}")
@@ -74,7 +81,11 @@ def new(
             "homes": found.feeder.n_households,
             "rule": found.rule,
             "limits": limits.names,
+            "limit_share": share,
             "limit_percent_without_control": evening.limit_percent,
+            "line_percent_without_control": evening.line_percent,
+            "lowest_vm_pu_without_control": evening.lowest_vm_pu,
+            "unsolved_steps_without_control": evening.unsolved_steps,
             "findings": [asdict(finding) for finding in found.findings],
         }
     )

@@ -10,6 +10,22 @@ import typer
 from grid_cosim.cli import completion
 from grid_cosim.cli.boundary import Debug, Json, Overrides, Quiet, Screen, bounded
 from grid_cosim.cli.tables import results_document, show_results
+from grid_cosim.errors import GridCosimError
+
+
+def default_folder(scenario: Path) -> Path:
+    """Where results go unless told: by the name of the file, or where all are called alike of its folder.
+
+    Raises `GridCosimError` where the scenario lies there: it is that of results, which would be replaced.
+    """
+    named = scenario.stem if scenario.stem != "scenario" else scenario.resolve().parent.name
+    target = Path("runs") / (named or scenario.stem)
+    if scenario.is_file() and scenario.resolve().parent == target.resolve():
+        raise GridCosimError(
+            f"{scenario}: is that of the results in {target}, which new ones would replace. Name another "
+            "folder with --out."
+        )
+    return target
 
 
 @bounded
@@ -29,7 +45,11 @@ def run(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Results folder; runs/<scenario> if left out.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Results folder; if left out, runs/<scenario>, for a scenario.toml runs/<its folder>.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the same command was interrupted.")
@@ -62,7 +82,7 @@ def run(
         names = [name.strip() for name in controllers.split(",") if name.strip()]
         changes.append("controllers=[" + ", ".join(f'"{name}"' for name in names) + "]")
     loaded = load_scenario(scenario, changes)
-    target = Path("runs") / scenario.stem if folder is None else folder
+    target = default_folder(scenario) if folder is None else folder
 
     check_source(loaded.feeder.source)  # before what takes seconds to import
 

@@ -9,10 +9,9 @@ import pandas as pd
 
 from grid_cosim.errors import ExportError
 from grid_cosim.exports.chosen import Chosen
+from grid_cosim.feeder.background import series_followed
 from grid_cosim.feeder.saving import SavedNetwork
 
-_SERIES_ENDS = {"load": ("_pload", "_qload"), "sgen": ("", None), "storage": ("", None)}
-"""SimBench: loads have a series of P and one of Q; of generators and storages P alone follows one."""
 _SIGN = {"load": 1.0, "sgen": -1.0, "storage": 1.0}
 WIRE_ID = {"load": "Load", "sgen": "StaticGen", "storage": "Storage"}
 
@@ -94,15 +93,16 @@ def _others(
     if table == "load":
         frame = frame.drop(index=list(saved.home_load), errors="ignore")
     profile = frame["profile"].tolist() if "profile" in frame.columns else [None] * len(frame)
-    column = {name: i for i, name in enumerate(saved.series.columns)}
+    column: dict[str | None, int] = {name: i for i, name in enumerate(saved.series.columns)}
+    followed = [series_followed(table, name) for name in profile]
     series = saved.series.to_numpy(dtype=float)
     factors = np.hstack(
         [series[steps] if len(series) else np.zeros((len(steps), 0)), np.ones((len(steps), 1))]
     )  # the last one is what column -1 finds
     scaling = 1e3 * _SIGN[table] * frame["scaling"].to_numpy(dtype=float)
     powers = []
-    for quantity, end in zip(("p_mw", "q_mvar"), _SERIES_ENDS[table], strict=True):
-        follows = [-1 if end is None else column.get(f"{name}{end}", -1) for name in profile]
+    for row, quantity in enumerate(("p_mw", "q_mvar")):
+        follows = [column.get(names[row], -1) for names in followed]
         powers.append(
             factors[:, np.array(follows, dtype=np.int64)] * scaling * frame[quantity].to_numpy(float)
         )

@@ -11,6 +11,22 @@ from jaxtyping import Float, Int
 from pandapower.auxiliary import pandapowerNet
 from scipy import sparse
 
+_SERIES = {
+    "load": ("load", "_pload", "_qload"),
+    "sgen": ("renewables", "", None),
+    "storage": ("storage", "", None),
+}
+"""SimBench: loads have a P and a Q series; generators and storages one of P, their Q stays as it is."""
+
+
+def series_followed(table: str, profile: object) -> tuple[str, str | None]:
+    """Names of the series that P and Q of an element follow, if there are such: `renewables/PV5`, None.
+
+    With the table of the series, since SimBench calls a load, a generator and a storage `lv_rural3` alike.
+    """
+    frame, p_end, q_end = _SERIES[table]
+    return f"{frame}/{profile}{p_end}", None if q_end is None else f"{frame}/{profile}{q_end}"
+
 
 @dataclass(frozen=True)
 class Background:
@@ -26,6 +42,7 @@ class Background:
     series: Float[np.ndarray, "year_steps series"]
     """Per unit of the weights, for every quarter of an hour of a year; SimBench's begin on 1 January 2016."""
     series_names: tuple[str, ...]
+    """As `series_followed` gives them."""
     p_weight_kw: sparse.csr_array
     q_weight_kvar: sparse.csr_array
     """(buses, series)."""
@@ -47,8 +64,8 @@ class _Part:
     bus: np.ndarray
     p_kw: np.ndarray
     q_kvar: np.ndarray
-    p_series: list[tuple[str, str] | None]
-    q_series: list[tuple[str, str] | None]
+    p_series: list[str | None]
+    q_series: list[str | None]
 
 
 def read_background(net: pandapowerNet, household_loads: pd.Index) -> Background:
@@ -68,13 +85,15 @@ def read_background(net: pandapowerNet, household_loads: pd.Index) -> Background
     shape = (unique.size, len(keys))
     p_kw, p_weight = _split(np.concatenate([part.p_kw for part in parts]), row, p_series, column, shape)
     q_kvar, q_weight = _split(np.concatenate([part.q_kvar for part in parts]), row, q_series, column, shape)
-    table = [profiles[table][name].to_numpy(dtype=float) for table, name in keys]
+    table = [
+        profiles[frame][name].to_numpy(dtype=float) for frame, _, name in (k.partition("/") for k in keys)
+    ]
     return Background(
         bus=unique.astype(np.int64),
         p_kw=p_kw,
         q_kvar=q_kvar,
         series=np.column_stack(table) if table else np.zeros((0, 0)),
-        series_names=tuple(name for _, name in keys),
+        series_names=tuple(keys),
         p_weight_kw=p_weight,
         q_weight_kvar=q_weight,
     )
@@ -84,31 +103,22 @@ def _part(table: pd.DataFrame, kind: str, sign: float, profiles: Mapping[str, pd
     table = table[table["in_service"].astype(bool)]
     factor = sign * 1e3 * table["scaling"].to_numpy(dtype=float)
     names = table["profile"].tolist() if "profile" in table.columns else [None] * len(table)
-    # SimBench: loads have a P and a Q series; generators and storages one of P, their Q stays as it is
-    frame, p_end, q_end = {
-        "load": ("load", "_pload", "_qload"),
-        "sgen": ("renewables", "", None),
-        "storage": ("storage", "", None),
-    }[kind]
-    known = set(profiles[frame].columns) if frame in profiles else set()
-
-    def follows(name: object, end: str | None) -> tuple[str, str] | None:
-        return (frame, f"{name}{end}") if end is not None and f"{name}{end}" in known else None
-
+    known = {f"{frame}/{name}" for frame, series in profiles.items() for name in series.columns}
+    followed = [series_followed(kind, name) for name in names]
     return _Part(
         bus=table["bus"].to_numpy(dtype=np.int64),
         p_kw=factor * table["p_mw"].to_numpy(dtype=float),
         q_kvar=factor * table["q_mvar"].to_numpy(dtype=float),
-        p_series=[follows(name, p_end) for name in names],
-        q_series=[follows(name, q_end) for name in names],
+        p_series=[p if p in known else None for p, _ in followed],
+        q_series=[q if q in known else None for _, q in followed],
     )
 
 
 def _split(
     value: np.ndarray,
     row: np.ndarray,
-    series: list[tuple[str, str] | None],
-    column: dict[tuple[str, str], int],
+    series: list[str | None],
+    column: dict[str, int],
     shape: tuple[int, int],
 ) -> tuple[np.ndarray, sparse.csr_array]:
     """Constants summed per bus, and the weights of the series per bus."""

@@ -114,7 +114,7 @@ def _of_tables(net: pandapowerNet, homes: Homes, kw_per_home: float | None) -> l
         *findings.electrical(net),
         *findings.names(net, homes.load),
         *findings.besides_homes(net, homes.load, homes.replaced),
-        *findings.aggregates(net, homes.load, kw_per_home),
+        *findings.aggregates(net, homes.load, kw_per_home, marked=homes.marked),
     ]
 
 

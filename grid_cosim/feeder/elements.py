@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from grid_cosim.feeder.background import series_followed
 from grid_cosim.feeder.network import Feeder
 
 
@@ -72,13 +73,11 @@ def read_plan(feeder: Feeder, table: Literal["load", "sgen"]) -> Plan:
     scaling = np.where(planned, 1e3 * frame["scaling"].to_numpy(dtype=float), 0.0)
     power = frame[["p_mw", "q_mvar"]].to_numpy(dtype=float).T
     profile = frame["profile"].tolist() if "profile" in frame.columns else [None] * len(frame)
-    column = {name: i for i, name in enumerate(names)}
-    # as `read_background`: SimBench's loads have a series of P and one of Q, its generators one of P
-    ends = ("_pload", "_qload") if table == "load" else ("", None)
-    follows = [[-1 if end is None else column.get(f"{name}{end}", -1) for name in profile] for end in ends]
+    column: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    follows = [[column.get(name, -1) for name in series_followed(table, shape)] for shape in profile]
     return Plan(
         planned=planned,
         pq=np.where(planned, scaling * power, 0.0),  # what is out of service may be without a number
-        column=np.array(follows, dtype=np.int64),
+        column=np.array(follows, dtype=np.int64).reshape(-1, 2).T,
         series=feeder.background.series,
     )

@@ -52,6 +52,10 @@ def element_names(net: pandapowerNet, table: str, rows: Sequence[object] | pd.In
     return (*told, f"{more} more") if more > 0 else tuple(told)
 
 
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 _REMEDIES = {
     ("line", "length_km"): "Give the length in km; what has none is a closed switch between two buses "
     '(pandapower.create_switch with et="b")',
@@ -95,11 +99,12 @@ def ratings(net: pandapowerNet) -> Iterator[Finding]:
 
 def placeholders(net: pandapowerNet) -> Iterator[Finding]:
     """Transformers of a rating that none in a distribution network has."""
-    huge = net.trafo.index[net.trafo["sn_mva"] >= _HUGE_MVA]
+    used = net.trafo[net.trafo["in_service"].astype(bool)]
+    huge = used.index[used["sn_mva"] >= _HUGE_MVA]
     if len(huge):
         yield Finding(
-            "doubtful",
-            f"{len(huge)} of {len(net.trafo)} transformers are rated {_HUGE_MVA:,.0f} MVA or more: limits "
+            "doubtful" if len(huge) < len(used) else "refuses",
+            f"{len(huge)} of {len(used)} transformers are rated {_HUGE_MVA:,.0f} MVA or more: limits "
             "that nothing comes near",
             element_names(net, "trafo", huge),
             "Give net.trafo.sn_mva as on the rating plate",
@@ -257,13 +262,15 @@ def besides_homes(net: pandapowerNet, homes: pd.Index, replaced: pd.Index) -> It
     sgen = net.sgen[net.sgen["in_service"].astype(bool)]
     if len(sgen):
         kw = 1e3 * float((sgen["p_mw"] * sgen["scaling"]).sum())
-        keep = "follow their series" if isinstance(net.get("profiles"), dict) else "keep their power all day"
+        varies = isinstance(net.get("profiles"), dict)
+        keep = "following their series" if varies else "at the same power day and night"
+        harmless = varies or kw == 0
         yield Finding(
-            "information" if keep == "follow their series" or kw == 0 else "doubtful",
-            f"{len(sgen)} static generators of {kw:,.0f} kW {keep}",
+            "information" if harmless else "doubtful",
+            f"{_counted(len(sgen), 'static generator')} of {kw:,.0f} kW, {keep}",
             element_names(net, "sgen", sgen.index),
             ""
-            if keep == "follow their series" or kw == 0
+            if harmless
             else "Photovoltaics that know night and clouds are devices of homes ([devices.pv]): take these "
             "out of service then",
         )
@@ -283,24 +290,32 @@ def regions(net: pandapowerNet, homes: pd.Index) -> Iterator[Finding]:
         )
 
 
-def aggregates(net: pandapowerNet, homes: pd.Index, kw_per_home: float | None) -> Iterator[Finding]:
-    """Loads too large for a home, or at medium voltage, where there are none."""
+def aggregates(
+    net: pandapowerNet, homes: pd.Index, kw_per_home: float | None, *, marked: bool
+) -> Iterator[Finding]:
+    """Loads too large for a home, or at medium voltage, where there are none; `marked` as `Homes.marked`."""
     loads = homes.unique()
     planned_kw = 1e3 * (net.load.loc[loads, "p_mw"] * net.load.loc[loads, "scaling"])
     vn_kv = net.bus["vn_kv"].reindex(net.load.loc[loads, "bus"]).to_numpy(dtype=float)
     large = loads[(planned_kw > PLAUSIBLE_HOME_KW).to_numpy() | (vn_kv >= LOW_VOLTAGE_KV)]
     if not len(large):
         return
+    are = "is" if len(large) == 1 else "are"
     stands = (
-        f"are taken as several homes, one for every {kw_per_home:g} kW"
+        f"{are} taken as several homes, one for every {kw_per_home:g} kW"
         if kw_per_home is not None
-        else "are taken as one home each"
+        else f"{are} taken as one home{' each' * (len(large) > 1)}"
     )
+    least, most = planned_kw[large].min(), planned_kw[large].max()
+    size = f"{least:,.0f} kW" if least == most else f"{least:,.0f} to {most:,.0f} kW"
     yield Finding(
         "doubtful",
-        f"{len(large)} loads of {planned_kw[large].min():,.0f} to {planned_kw[large].max():,.0f} kW are too "
-        f"large for one home and {stands}",
+        f"{_counted(len(large), 'load')} of {size} {are} too large for one home and {stands}",
         element_names(net, "load", large),
-        "feeder.kw_per_home says how many homes a load stands for; if some are no homes, set the type "
-        'of those that are to "HH" in net.load',
+        "feeder.kw_per_home says how many homes a load stands for; if some are no homes, "
+        + (
+            "give those another type in net.load"
+            if marked
+            else 'set the type of those that are to "HH" in net.load'
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 
 from grid_cosim.errors import ProfileError, folder_instead, near_matches
+from grid_cosim.spreadsheets import text_of
 
 CET = timezone(timedelta(hours=1), "CET")
 """Central European standard time all year: the clock of the shipped feeders, shapes and temperatures."""
@@ -56,6 +58,8 @@ _CLOCK_CHANGE = (
     "If the clock change is to blame, use standard time all year, write the offset (+01:00), or name the "
     "zone in time.timezone"
 )
+_DAY_FIRST = re.compile(r"^(\d\d)\.(\d\d)\.(\d{4})(?= |$)")
+"""A date with dots, as German spreadsheets make of any: the day is always first."""
 _LOOKED_AT = 20_000  # characters; enough for a decimal comma to show
 _ISO = "Write ISO 8601 times such as 2016-01-05 00:15"
 
@@ -141,7 +145,7 @@ def require_cover(source: str, index: pd.DatetimeIndex, begin: datetime, end: da
         raise ProfileError(
             source,
             f"covers {index[0]} to {last}, but the run needs {begin} to {end}",
-            remedy="Move the start, shorten the horizon or extend the file",
+            remedy="Move time.start, shorten time.hours, or extend the file",
         )
 
 
@@ -192,13 +196,12 @@ def _load(path: Path) -> pd.DataFrame:
         )
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
-            frame = pq.read_table(path).to_pandas()
-            return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame
-        _require_header(path)
-        separator, decimal = _dialect(path)
+            return _time_first(pq.read_table(path).to_pandas())
+        text = text_of(path)
+        separator, decimal = _dialect(text)
+        _require_header(path, text, separator)
         frame = pd.read_csv(
-            path,
-            encoding="utf-8-sig",
+            io.StringIO(text),
             sep=separator,
             decimal=decimal,
             low_memory=False,
@@ -219,22 +222,36 @@ def _load(path: Path) -> pd.DataFrame:
             remedy="Name every column, end no line with a comma",
         )
     filled = np.flatnonzero(frame.notna().any(axis=1))
-    return frame.iloc[: filled[-1] + 1 if filled.size else 0]  # blank lines at the end are no rows
+    frame = frame.iloc[: filled[-1] + 1 if filled.size else 0]  # blank lines at the end are no rows
+    nothing = [name for name in frame.columns[1:] if _UNNAMED.fullmatch(name) and frame[name].isna().all()]
+    return frame.drop(columns=nothing)  # separators at the ends of lines make no column
 
 
-def _dialect(path: Path) -> tuple[str, str]:
+_UNNAMED = re.compile(r"Unnamed: \d+")
+"""What pandas calls a column without a name."""
+
+
+def _time_first(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its times, index or only column of times, in the first column."""
+    if isinstance(frame.index, pd.DatetimeIndex):
+        return frame.reset_index()
+    times = [name for name in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[name])]
+    if len(times) != 1:
+        return frame
+    return frame[[*times, *frame.columns.drop(times)]]
+
+
+def _dialect(text: str) -> tuple[str, str]:
     """What separates columns, and decimals: semicolons in the header allow for decimal commas."""
-    with path.open(encoding="utf-8-sig") as file:
-        header, begin = file.readline(), file.read(_LOOKED_AT)
+    header, _, rows = text.partition("\n")
     if ";" not in header:
         return ",", "."
-    return ";", "," if re.search(r"\d,\d", begin) else "."
+    return ";", "," if re.search(r"\d,\d", rows[:_LOOKED_AT]) else "."
 
 
-def _require_header(path: Path) -> None:
+def _require_header(path: Path, text: str, separator: str) -> None:
     """Refuse a CSV whose first line holds values, other separators, or a name twice."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file, delimiter=_dialect(path)[0]), [])
+    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
     if any("\t" in name for name in names):
         raise ProfileError(
             str(path),
@@ -269,6 +286,9 @@ def _times(path: Path, column: pd.Series, zone: tzinfo, wall: tzinfo | None) -> 
         bad = np.flatnonzero(times.isna())
     else:
         text = column.astype("string").str.strip()
+        by_day = text.str.match(_DAY_FIRST)
+        if by_day.fillna(True).all():
+            text = text.str.replace(_DAY_FIRST, r"\3-\2-\1", regex=True)
         has_offset = text.str.contains(r"[T ].*(?:[Zz]|[+-]\d)", regex=True).fillna(False)
         aware = bool(has_offset.any())
         parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
@@ -279,7 +299,9 @@ def _times(path: Path, column: pd.Series, zone: tzinfo, wall: tzinfo | None) -> 
         found = column.iloc[bad[0]]
         raise ProfileError(
             str(path),
-            (f"{found!r}" if isinstance(found, str) else f"{found}")
+            "there is no time"
+            if pd.isna(found)
+            else (f"{found!r}" if isinstance(found, str) else f"{found}")
             + " cannot be read as a time"
             + (" with an offset" if aware else ""),
             remedy=f"{_ISO}, all with an offset or all without",

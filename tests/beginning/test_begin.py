@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from grid_cosim.beginning import Beginning, begin
-from grid_cosim.beginning.sizing import HARD, FreeEvening, Sizing, corrected
+from grid_cosim.beginning.sizing import HARD, MANAGEABLE, FreeEvening, Sizing, corrected
 from grid_cosim.cli import app
 from grid_cosim.errors import RefusedNetworkError, ScenarioError
 from grid_cosim.metrics import kpis
@@ -119,12 +119,36 @@ def test_a_limit_that_the_power_flow_shows_too_low_is_raised() -> None:
     assert corrected(Sizing(0.6, 0.3, 0.2), evening).limit_share == 0.4  # 260 % is not what was meant
 
 
+def test_what_a_study_of_transformers_alone_does_not_see_is_told() -> None:
+    fine = FreeEvening(np.array([104.0, 30.0]), np.array([100.0, np.nan]), 0.9, 0)
+    assert fine.doubts(0.8) == []
+    over = FreeEvening(np.array([104.0, 30.0]), np.array([100.1, 131.0, 7.0]), 0.899, 3)
+    lines, voltage, unsolved = over.doubts(0.8)
+    assert lines.startswith("without control 2 of 3 lines come above their rating, up to 131 %")
+    assert voltage.startswith("without control the voltage falls to 0.899 pu")
+    assert unsolved.startswith("3 steps without control have no AC solution")
+    (easy,) = FreeEvening(np.array([np.nan, 30.0]), np.zeros(1), 1.0, 0).doubts(0.5)
+    assert easy.startswith(
+        "without control at most 60% of a limit is used, so there is nothing to coordinate"
+    )
+
+
 def test_generation_that_prevails_sets_no_limit_below_itself(tmp_path: Path) -> None:
     net = street()
     pp.create_sgen(net, 3, 0.06)
     pp.to_json(net, str(tmp_path / "net.json"))
     written = begin(tmp_path / "study", tmp_path / "net.json")
     assert 0.55 < written.sizing.limit_share <= 1.0
+
+
+def test_what_nobody_can_move_fits_within_the_limit(tmp_path: Path) -> None:
+    net = street()
+    net.load["type"] = "HH"
+    pp.create_load(net, 3, 0.07, name="factory")
+    pp.to_json(net, str(tmp_path / "net.json"))
+    written = begin(tmp_path / "study", tmp_path / "net.json")
+    rated_kva = float(written.diagnosis.feeder.limits.rated_kva[0])
+    assert written.sizing.limit_share >= 70.0 / rated_kva / MANAGEABLE
 
 
 def test_the_command_tells_what_it_found_and_what_to_do_next(own_net: Path, tmp_path: Path) -> None:
@@ -135,6 +159,7 @@ def test_the_command_tells_what_it_found_and_what_to_do_next(own_net: Path, tmp_
     assert (
         "14 homes (all low-voltage loads, since none is marked as a household) behind 1 limit." in told.stdout
     )
+    assert "% of its rating, of which the scenario allows 45%." in told.stdout
     assert f"grid-cosim run {folder / 'scenario.toml'} --out {folder / 'results'}" in told.stdout
     again = CliRunner().invoke(app, ["new", str(folder), "--feeder", str(own_net)])
     assert again.exit_code == 2

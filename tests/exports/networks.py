@@ -71,9 +71,11 @@ def _follow_series(net: pandapowerNet) -> None:
     wave = 0.5 + 0.4 * np.sin(quarters / 3.0)
     net.load["profile"] = [None] * 6 + ["F", None]
     net.sgen["profile"] = ["PV"]
+    net.storage["profile"] = ["PV"]  # SimBench names series of several tables alike
     net["profiles"] = {
         "load": pd.DataFrame({"F_pload": wave, "F_qload": 0.8 * wave}),
         "renewables": pd.DataFrame({"PV": 1.0 - wave}),
+        "storage": pd.DataFrame({"PV": wave - 0.5}),
     }
 
 

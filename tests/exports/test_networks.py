@@ -189,7 +189,7 @@ def test_the_kept_network_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     saved = read_network(tmp_path / "one")
     assert saved.home_names[:2] == ("Haus 0 / ü", "Haus 1 / ü")
     wave = 0.5 + 0.4 * np.sin(np.array([300, 301]) / 3.0)
-    np.testing.assert_allclose(saved.series["F_pload"], wave)
+    np.testing.assert_allclose(saved.series["load/F_pload"], wave)
     assert "profiles" not in saved.net
 
 

@@ -61,6 +61,10 @@ def _no_transformer(net: pandapowerNet) -> None:
     net.trafo["in_service"] = False
 
 
+def _placeholder(net: pandapowerNet) -> None:
+    net.trafo["sn_mva"] = 9900.0
+
+
 def _high(net: pandapowerNet) -> None:
     net.bus["vn_kv"] = [380.0, *[110.0] * (len(net.bus) - 1)]
     net.trafo["vn_hv_kv"], net.trafo["vn_lv_kv"] = 380.0, 110.0
@@ -82,6 +86,7 @@ def _high(net: pandapowerNet) -> None:
         (_no_grid, "no external grid in service", "pandapower.create_ext_grid"),
         (_all_dark, "none of its 3 homes is connected", "Close the switches between them"),
         (_no_transformer, "no transformer in service", "pandapower.create_transformer"),
+        (_placeholder, "1 of 1 transformers are rated 500 MVA or more", "as on the rating plate"),
         (_high, "at 110 kV and more", "Take the medium- or low-voltage network below"),
     ],
 )
@@ -102,6 +107,18 @@ def test_every_row_with_the_fault_is_named() -> None:
     _no_power(net)
     (finding,) = diagnose(net).refused
     assert finding.where == ("load 0 (H0)", "load 2 (H2)")
+
+
+def test_one_placeholder_among_ratings_is_doubtful_and_marked_homes_are_not_asked_to_be_marked() -> None:
+    net = street()
+    pp.create_transformer(net, 0, 1, "0.25 MVA 20/0.4 kV")
+    net.trafo.loc[0, "sn_mva"] = 9900.0
+    net.load["type"] = "HH"
+    net.load.loc[1, "p_mw"] = 0.03
+    told = said(diagnose(net), "doubtful")
+    assert "1 of 2 transformers are rated 500 MVA or more" in told
+    assert "give those another type in net.load" in told
+    assert 'to "HH"' not in told
 
 
 def _island(net: pandapowerNet) -> None:
@@ -147,10 +164,10 @@ def _half_a_map(net: pandapowerNet) -> None:
         (_island, "1 of 5 buses are connected to no external grid; 1 loads (2 kW) there are without power"),
         (_no_line_rating, "1 of 3 lines have no rating"),
         (_two_slacks, "2 external grids, 2 of them feed the same area"),
-        (_huge, "1 loads of 30 to 30 kW are too large for one home and are taken as one home each"),
+        (_huge, "1 load of 30 kW is too large for one home and is taken as one home"),
         (_kilowatts, "no AC solution with the loads as they are in the file"),
         (_taps, "have a tap position but no tap_changer_type"),
-        (_sun_at_night, "1 static generators of 4 kW keep their power all day"),
+        (_sun_at_night, "1 static generator of 4 kW, at the same power day and night"),
         (_wrong_side, "1 transformers have a rated voltage far from that of their bus (vn_hv_kv)"),
         (_half_a_map, "4 of 5 buses have no coordinates"),
     ],

@@ -21,11 +21,14 @@ def feeder() -> Feeder:
     pp.create_load(net, 2, p_mw=np.nan, in_service=False)
     pp.create_sgen(net, 3, p_mw=0.006, q_mvar=0.001)
     pp.create_sgen(net, 1, p_mw=0.001)
+    pp.create_storage(net, 2, p_mw=0.002, max_e_mwh=0.01)
     net.load["profile"] = [None, None, None, "G1", None, None]
     net.sgen["profile"] = ["PV1", "unknown"]
+    net.storage["profile"] = ["PV1"]
     net["profiles"] = {
         "load": pd.DataFrame({"G1_pload": [0.1, 0.2, 0.3], "G1_qload": [0.5, 0.6, 0.7]}),
         "renewables": pd.DataFrame({"PV1": [0.0, 1.0, 0.5]}),
+        "storage": pd.DataFrame({"PV1": [-1.0, 0.25, 0.75]}),  # SimBench names them alike, too
     }
     return load_feeder(net)
 
@@ -43,6 +46,7 @@ def test_the_plans_add_up_to_the_background(feeder: Feeder, step: int | None) ->
     total = np.zeros((2, len(feeder.buses)))
     for table, sign in (("load", 1.0), ("sgen", -1.0)):
         np.add.at(total.T, read_elements(feeder, table).bus, sign * read_plan(feeder, table).at(step).T)
+    total[0, 2] += 2.0 * (1.0 if step is None else [-1.0, 0.25, 0.75][step % 3])  # the storage
     background = feeder.background
     assert total[:, background.bus] == pytest.approx(np.array(background.at(step)))
     assert np.delete(total, background.bus, axis=1) == pytest.approx(0.0)

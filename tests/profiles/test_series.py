@@ -98,7 +98,7 @@ def test_a_parquet_index_with_a_zone_becomes_local_too(tmp_path):
         ("00:30", "00:45", "line 4: nothing between 2016-01-05 00:15:00 and 2016-01-05 00:45:00, where rows"),
         ("00:30", "00:10", "line 4: 2016-01-05 00:10:00 comes after 2016-01-05 00:15:00."),
         ("2016-01-05 00:15", "05.01.2016 00:15", "column 'time', line 3: '05.01.2016 00:15' cannot be read"),
-        ("2016-01-05 00:15", "", "column 'time', line 3: nan cannot be read as a time. Write ISO 8601"),
+        ("2016-01-05 00:15", "", "column 'time', line 3: there is no time. Write ISO 8601"),
         (
             "2016-01-05 00:15",
             "2016-01-05 00:15Z",
@@ -148,7 +148,7 @@ def test_a_file_too_short_for_the_horizon_says_what_it_covers(write):
         ProfileError, match=r"covers 2016-01-05 00:00:00 to 2016-01-05 00:45:00, but the run needs"
     ):
         read_series(path, covers=(datetime(2016, 1, 5), datetime(2016, 1, 5, 1)))
-    with pytest.raises(ProfileError, match="Move the start, shorten the horizon or extend the file"):
+    with pytest.raises(ProfileError, match=r"Move time\.start, shorten time\.hours, or extend the file"):
         read_series(path, covers=(datetime(2016, 1, 4, 23), datetime(2016, 1, 5, 0, 45)))
 
 
@@ -238,3 +238,35 @@ def test_the_clock_of_a_zone_is_its_standard_time(name, hours):
     clock = Clock.of(name)
     assert clock.standard.utcoffset(None) == pd.Timedelta(hours=hours)
     assert clock.meridian_deg == 15.0 * hours
+
+
+def test_a_file_as_a_german_spreadsheet_saves_it_reads_like_any_other(tmp_path, write):
+    rows = (
+        "Zeit;Straße;b",
+        "05.01.2016 00:00;1,5;4",
+        "05.01.2016 00:15;2,5;5",
+        "05.01.2016 00:30;3,5;6",
+        ";;",
+    )
+    path = tmp_path / "excel.csv"
+    path.write_bytes("".join(f"{row};\r\n" for row in rows).encode("cp1252"))
+    expected = read_series(write(GOOD)).rename(columns={"a": "Straße"})
+    pd.testing.assert_frame_equal(read_series(path), expected)
+
+
+def test_days_come_first_in_dates_with_dots(tmp_path):
+    path = tmp_path / "load.csv"
+    path.write_text("time,a\n31.01.2016,1\n01.02.2016,2\n", encoding="utf-8")
+    assert read_series(path).index.tolist() == [pd.Timestamp("2016-01-31"), pd.Timestamp("2016-02-01")]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+@pytest.mark.parametrize(("day", "quarters"), [("2016-03-27", 92), ("2016-10-30", 100)])
+def test_the_column_of_times_of_a_parquet_file_may_stand_anywhere(tmp_path, zone, day, quarters):
+    times = pd.date_range(day, periods=quarters, freq="15min", tz="Europe/Berlin")
+    frame = pd.DataFrame({"b": 1.0, "when": times.tz_convert(zone), "a": np.arange(quarters) * 0.5})
+    frame.to_parquet(tmp_path / "load.parquet", index=False)
+    read = read_series(tmp_path / "load.parquet", columns=["a"])
+    assert read["a"].tolist() == frame["a"].tolist()
+    begin = pd.Timestamp(day) - pd.Timedelta(hours=0 if quarters == 92 else 1)  # on the clock of winter
+    assert (read.index[0], read.index.freq) == (begin, pd.Timedelta(minutes=15))
