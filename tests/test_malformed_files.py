@@ -95,8 +95,10 @@ TABLES = {
         BASE,
         "base.csv … column 'H0', line 1: stands there twice … Name every column once",
     ),
-    "Latin-1": Case(
-        wrong.text("base.csv", "time,Höhe\n2016,1\n", "latin-1"), BASE, "base.csv … cannot be read … UTF-8"
+    "Shift JIS": Case(
+        wrong.text("base.csv", "time,電力（kW）\n2016,1\n", "cp932"),
+        BASE,
+        "base.csv … cannot be read … UTF-8",
     ),
     "no Parquet": Case(
         wrong.text("base.parquet", "hello"),
