@@ -162,14 +162,20 @@ def console_script(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> obj
     return ended.value.code
 
 
+def with_pool_pump(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device of the page about devices of one's own, in a folder; not as another test has imported it."""
+    text = the_block(ROOT / "docs" / "own_device.md", "python", "class PoolPump")
+    (folder / "pool_pump.py").write_text(text, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "pool_pump", raising=False)
+
+
 def test_the_device_of_ones_own_can_be_trained_and_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = ROOT / "docs" / "own_device.md"
-    recipe, scenario = blocks(page, "toml")
+    recipe, scenario = blocks(ROOT / "docs" / "own_device.md", "toml")
     assert "updates = 400" in recipe
     shorter = recipe.replace("updates = 400", "updates = 2\ndevices_per_update = 8\nhours = 6.0")
-    (tmp_path / "pool_pump.py").write_text(the_block(page, "python", "class PoolPump"), encoding="utf-8")
+    with_pool_pump(tmp_path, monkeypatch)
     (tmp_path / "pool_pump.toml").write_text(shorter, encoding="utf-8")
     (tmp_path / "pools.toml").write_text(scenario, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -206,7 +212,11 @@ FRAGMENTS = [
 
 
 @pytest.mark.parametrize(("name", "fragment"), FRAGMENTS)
-def test_scenario_fragments_are_valid(name: str, fragment: str, tmp_path: Path) -> None:
+def test_scenario_fragments_are_valid(
+    name: str, fragment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_pool_pump(tmp_path, monkeypatch)
+    monkeypatch.syspath_prepend(str(tmp_path))
     parse_scenario(tomllib.loads(fragment), source=name, folder=tmp_path)
 
 
