@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.progress import Progress, TaskID
 
 from grid_cosim.cli import completion
 from grid_cosim.cli.boundary import Debug, Json, Overrides, Quiet, Screen, bounded
@@ -97,20 +99,25 @@ def run(
             "Ctrl-C now, and the same command with --resume goes on from there."
         )
     with screen.bars() as bars:
-        preparing = bars.add_task("preparing", total=1, note=loaded.feeder.source)
-        tasks: dict[str, Any] = {}
-
-        def advance(controller: str, done: int, of: int) -> None:
-            bars.update(preparing, completed=1)
-            if controller not in tasks:
-                note = "solving for all steps" if controller == "optimum" else ""
-                tasks[controller] = bars.add_task(controller, total=of, note=note)
-            if done:
-                bars.update(tasks[controller], completed=done, note="")
-
+        advance = _shown_by(bars, loaded.feeder.source)
         results = run_scenario(loaded, out=target, progress=advance, resume=resume, checkpoint_s=checkpoint_s)
-        bars.update(preparing, completed=1)
     show_results(results, screen)
     screen.say(f"Results in {target}, report in {target / 'report.html'}")
     screen.bare(target)
     screen.document(results_document(results, target))
+
+
+def _shown_by(bars: Progress, source: str) -> Callable[[str, int, int], None]:
+    """What the runner tells, as bars: one while it prepares, one for each controller."""
+    preparing = bars.add_task("preparing", total=1, note=source)
+    tasks: dict[str, TaskID] = {}
+
+    def advance(controller: str, done: int, of: int) -> None:
+        bars.update(preparing, completed=1)
+        if controller not in tasks:
+            note = "solving for all steps" if controller == "optimum" else ""
+            tasks[controller] = bars.add_task(controller, total=of, note=note)
+        if done:
+            bars.update(tasks[controller], completed=done, note="")
+
+    return advance
