@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -75,31 +75,14 @@ def run(
         left.refuse_others(described, origin)
     solver_notes = Solvers(feeder, scenario.power_flow.solver).notes
     neighbourhoods = _assembled(scenario, feeder, fleet, progress, left)
+    told = [*(_HANDED_OVER if handed_over else ()), *solver_notes]
     with staged_folder(out, resume=resume) as folder:
         if left is None:
             for schedule in _schedules(neighbourhoods.values()):
                 keep_schedule(folder, schedule)
             save_network(feeder, folder, scenario.time.quarters())
             # last: whoever is cut off before it has nothing to go on from
-            write_description(
-                folder,
-                scenario=described,
-                provenance=origin,
-                basis=Basis(
-                    title=scenario.title,
-                    dt_h=scenario.time.dt_h,
-                    comfort_low_c=comfort_low_c(fleet),
-                ),
-                topology=topology(feeder),
-                controllers=list(scenario.controllers),
-                warnings=[*warnings(scenario, feeder, fleet), *shortcomings(neighbourhoods.values())],
-                notes=[
-                    *(_HANDED_OVER if handed_over else ()),
-                    *assumptions(fleet),
-                    *foresight(neighbourhoods.values()),
-                    *solver_notes,
-                ],
-            )
+            _describe(folder, scenario, feeder, fleet, neighbourhoods, described, origin, told)
         for name, neighbourhood in neighbourhoods.items():
             progress(name, 0 if left is None else left.step(name), scenario.time.n_steps)
             with _leaving_a_note(folder):
@@ -118,6 +101,33 @@ def run(
         if report:
             write_report(results, folder / "report.html")
     return Results.load(out)
+
+
+def _describe(
+    folder: Path,
+    scenario: Scenario,
+    feeder: Feeder,
+    fleet: Fleet,
+    neighbourhoods: Mapping[str, Neighbourhood],
+    described: Mapping[str, Any],
+    origin: Mapping[str, Any],
+    told: Sequence[str],
+) -> None:
+    """Write what readers of the results need besides the tables, and what was assumed."""
+    write_description(
+        folder,
+        scenario=described,
+        provenance=origin,
+        basis=Basis(title=scenario.title, dt_h=scenario.time.dt_h, comfort_low_c=comfort_low_c(fleet)),
+        topology=topology(feeder),
+        controllers=list(scenario.controllers),
+        warnings=[*warnings(scenario, feeder, fleet), *shortcomings(neighbourhoods.values())],
+        notes=[
+            *told,
+            *assumptions(fleet),
+            *foresight(neighbourhoods.values()),
+        ],
+    )
 
 
 def _assembled(
