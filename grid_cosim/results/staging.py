@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,12 +105,14 @@ def _alone(final: Path) -> Iterator[None]:
 def _lock(file: IO[str]) -> bool:
     """Lock a file, and say whether we have it; on a file system without locks everybody has."""
     try:
-        if os.name == "nt":
-            windows = importlib.import_module("msvcrt")
-            windows.locking(file.fileno(), windows.LK_NBLCK, 1)
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
-            posix = importlib.import_module("fcntl")
-            posix.flock(file.fileno(), posix.LOCK_EX | posix.LOCK_NB)
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno not in _HELD
     return True
