@@ -67,7 +67,8 @@ def _later(results: Results, days: int) -> Results:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """One launch for all tests here; it ends with them: its event loop would be in the way of others."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    from playwright import sync_api as playwright  # part of [dev]; its absence must fail, not skip
+
     with playwright.sync_playwright() as driver:
         launched = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
         yield launched
